@@ -1,0 +1,156 @@
+"""The immutable thing an agent proposes: how one engine serves one model.
+
+Knows the levers and their ranges; knows no file, no process and no score.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import rfc8785
+from pydantic import Field, JsonValue, model_validator
+
+from bench.frozen import Frozen, nearest_name, parse
+from sandbox.errors import ConfigError
+
+WeightFormat = Literal["shipped", "bf16", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
+"""How a tensor is stored; `shipped` = the bytes of the published file, K-quants included."""
+
+CacheType = Literal["f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
+
+TensorGroup = Literal["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]
+
+Rounding = Literal["nearest", "scale_search", "norm_weighted"]
+"""nearest: the format's own rule; scale_search: least squares per block;
+norm_weighted: least squares, columns weighted by the squared gain of the norm before them."""
+
+KeepStrategy = Literal["first", "ascii", "frequent", "public_text"]
+"""first: lowest ids; ascii: lowest ids of plain ASCII tokens; frequent: by counts in the shipped
+word list; public_text: the tokens of the public passages and prompts first (a fitted set)."""
+
+SpeculationKind = Literal[
+    "none", "ngram_simple", "ngram_map_k", "ngram_map_k4v", "ngram_mod", "ngram_cache", "drafter"
+]
+
+
+class LayerFormat(Frozen):
+    """An override of the recipe for some tensors of some layers; later overrides win."""
+
+    layers: tuple[int, ...] = Field(min_length=1)
+    tensors: tuple[TensorGroup, ...] = Field(min_length=1)
+    format: WeightFormat
+
+
+class KeptVocabulary(Frozen):
+    """Which rows of the tied head are kept; ids are mapped by the client."""
+
+    strategy: KeepStrategy
+    size: int = Field(ge=1024, le=262_144)
+    """Rows kept, control and byte tokens included."""
+
+
+class WeightRecipe(Frozen):
+    """How the reference weights are stored; the empty recipe is the bf16 reference itself."""
+
+    head: WeightFormat = "bf16"
+    """The tied token embedding and output head: 72 % of the shipped bytes read per token."""
+    attention: WeightFormat = "bf16"
+    feed_forward: WeightFormat = "bf16"
+    overrides: tuple[LayerFormat, ...] = ()
+    rounding: Rounding = "nearest"
+    vocabulary: KeptVocabulary | None = None
+    """None keeps all rows."""
+
+
+class Speculation(Frozen):
+    """How tokens are guessed ahead of the model."""
+
+    kind: SpeculationKind = "none"
+    draft_tokens: int = Field(default=4, ge=1, le=64)
+    """Longest guess per step."""
+    match_tokens: int = Field(default=12, ge=1, le=64)
+    """n-gram kinds: length of the suffix looked up."""
+    drafter_layers: tuple[int, ...] = ()
+    """drafter: which layers of the reference it keeps, ascending."""
+    drafter_format: WeightFormat = "q4_0"
+
+    @model_validator(mode="after")
+    def _drafter_has_layers(self) -> "Speculation":
+        if (self.kind == "drafter") != bool(self.drafter_layers):
+            raise ValueError("drafter_layers goes with kind 'drafter', and only with it")
+        if list(self.drafter_layers) != sorted(set(self.drafter_layers)):
+            raise ValueError("drafter_layers must be ascending and distinct")
+        return self
+
+
+class EngineConfig(Frozen):
+    """All levers of the `llamacpp` engine. The default values are the baseline."""
+
+    engine: Literal["llamacpp"] = "llamacpp"
+    weights: WeightRecipe = WeightRecipe()
+    threads: int = Field(default=1, ge=1, le=64)
+    """Compute threads. One by default: more than the free cores costs 50x (spin barriers)."""
+    flash_attention: Literal["auto", "on", "off"] = "auto"
+    cache_type_k: CacheType = "f16"
+    cache_type_v: CacheType = "f16"
+    batch_tokens: int = Field(default=2048, ge=32, le=8192)
+    micro_batch_tokens: int = Field(default=512, ge=32, le=4096)
+    memory_map: bool = True
+    repack: bool = True
+    """Rearrange weights for the fast kernels at load."""
+    poll: int = Field(default=50, ge=0, le=100)
+    """How hard idle compute threads spin before they sleep; 0 = sleep at once."""
+    speculation: Speculation = Speculation()
+
+    def fingerprint(self, *, engine_version: str, model_sha256: str) -> str:
+        """Return 16 hex digits over the canonical config, the engine and the model."""
+        whole: list[Any] = [self.model_dump(mode="json"), engine_version, model_sha256]
+        return hashlib.sha256(rfc8785.dumps(whole)).hexdigest()[:16]
+
+
+Changes = Mapping[str, JsonValue]
+"""Dotted path -> value, e.g. `{"weights.head": "q8_0", "threads": 2}`."""
+
+
+def apply_changes(config: EngineConfig, changes: Changes) -> EngineConfig:
+    """Return `config` with `changes` made.
+
+    Raises:
+        ConfigError: unknown path (with the nearest name) or a value out of range.
+    """
+    data = config.model_dump(mode="json")
+    for path, value in changes.items():
+        _set(data, path, value)
+    return parse(EngineConfig, data, what="config")
+
+
+def diff(old: EngineConfig, new: EngineConfig) -> dict[str, JsonValue]:
+    """Return the changes that turn `old` into `new`; lists and absent mappings are leaves."""
+    left, right = _flatten(old.model_dump(mode="json")), _flatten(new.model_dump(mode="json"))
+    changed = {path: value for path, value in right.items() if left.get(path, ...) != value}
+    gone = {path.rsplit(".", 1)[0] for path in left if path not in right}
+    return {path: value for path, value in changed.items() if path not in gone or value is None}
+
+
+def _set(data: dict[str, JsonValue], path: str, value: JsonValue) -> None:
+    *parents, leaf = path.split(".")
+    for name in parents:
+        inner = data.get(name)
+        if inner is None and name in data:
+            inner = data[name] = {}
+        if not isinstance(inner, dict):
+            raise ConfigError(
+                f"config: unknown field {path!r}; {nearest_name(name, data)}", code="bad_field"
+            )
+        data = inner
+    data[leaf] = value
+
+
+def _flatten(data: Mapping[str, JsonValue], prefix: str = "") -> dict[str, JsonValue]:
+    flat: dict[str, JsonValue] = {}
+    for name, value in data.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

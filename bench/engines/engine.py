@@ -1,0 +1,68 @@
+"""The protocol every engine implements, and its conformance contract.
+
+Token ids only: text becomes tokens in `tokenize` and nowhere else. Ids are always those of the
+*full* vocabulary; an engine that keeps fewer rows maps them itself.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from bench.config import EngineConfig
+from bench.measurement import Drafting
+
+
+class Generation(NamedTuple):
+    """Tokens one request emitted, in the full vocabulary's ids."""
+
+    token_ids: tuple[int, ...]
+    drafting: Drafting | None
+
+
+class Engine(Protocol):
+    """A model loaded under a config, in a process of its own where it is real."""
+
+    name: str
+    version: str
+    simulated: bool
+    config: EngineConfig
+    artefact: str
+    """Recipe hash of the weights it serves."""
+    artefact_bytes: int
+
+    def clock(self) -> float:
+        """Seconds on the clock requests are timed with: wall clock, or the simulated one."""
+
+    def cpu_seconds(self) -> float | None:
+        """CPU seconds used so far by the engine's process; None when unknown."""
+
+    def peak_memory_bytes(self) -> int | None:
+        """High-water mark of resident bytes; None when unknown."""
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        """Return ids in the full vocabulary, begin-of-text first.
+
+        Raises:
+            ConfigError: the engine serves a reduced vocabulary; ask the baseline engine.
+        """
+
+    def generate(self, prompt_ids: Sequence[int], *, max_tokens: int) -> Generation:
+        """Emit exactly `max_tokens` greedy tokens (end-of-text is ignored), one request.
+
+        Raises:
+            JobError: the engine died, answered rubbish or emitted another number of tokens.
+        """
+
+    def logprobs(
+        self, context_ids: Sequence[int], target_ids: Sequence[int]
+    ) -> tuple[float | None, ...]:
+        """Return ln p(target_i | context, targets before i), shape (len(target_ids),).
+
+        Runs the decode path one token at a time. None marks a target outside the vocabulary the
+        engine kept; the caller owns the rule for it. Never skips a target.
+
+        Raises:
+            JobError: the engine died, or answered about another token than was asked for.
+        """
+
+    def close(self) -> None:
+        """End the engine's process and free its memory; safe to call twice."""

@@ -1,0 +1,124 @@
+"""What a job measured: samples, not a number. Unknown is None, never 0."""
+
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from bench.frozen import Frozen
+
+Stage = Literal["screen", "full"]
+"""screen: few pairs and a short passage, to decide whether a full run is worth its time."""
+
+Side = Literal["candidate", "baseline"]
+
+
+class Interval(NamedTuple):
+    """An estimate with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+class Sample(Frozen):
+    """One timed request, as the client saw it."""
+
+    side: Side
+    round: int = Field(ge=0)
+    """Pair number; a candidate and a baseline sample of one round make a pair."""
+    prompt: str
+    """Prompt id in the challenge's prompt file."""
+    output_tokens: int
+    wall_seconds: float
+    cpu_seconds: float | None
+    """CPU time the engine's process used meanwhile."""
+    tokens_sha256: str
+    """Over the comma-joined decimal ids of the emitted tokens."""
+    rejected: str | None = None
+    """Why the sample does not count, e.g. `cpu_taken_away`."""
+
+
+class Perplexity(Frozen):
+    """exp(mean negative log-likelihood) over the harness's own target list."""
+
+    value: float
+    tokens: int
+    missing_targets: int
+    """Targets outside the kept vocabulary, scored by the challenge's floor."""
+    text_sha256: str
+    """Of the scored token ids, so that only like is compared with like."""
+
+
+class Drafting(Frozen):
+    """How often speculation guessed right; None beside it when nothing was drafted."""
+
+    drafted_tokens: int
+    accepted_tokens: int
+
+
+class Stamp(Frozen):
+    """Where and with what the measurement was made."""
+
+    cpu: str
+    cores: int
+    memory_bytes: int
+    kernel: str
+    python: str
+    engine: str
+    engine_version: str
+    model_sha256: str
+    load_average_start: float
+    load_average_end: float
+
+
+class Durations(Frozen):
+    """Seconds spent in each part of the job."""
+
+    build_seconds: float
+    load_seconds: float
+    measure_seconds: float
+    perplexity_seconds: float
+    total_seconds: float
+
+
+class Measurement(Frozen):
+    """One launch of a candidate beside the baseline."""
+
+    stage: Stage
+    simulated: bool
+    samples: tuple[Sample, ...]
+    pair_ratios: tuple[float, ...]
+    """Candidate speed over baseline speed, one per kept pair."""
+    tokens_per_second: float
+    """Median candidate request, output tokens per wall second; uncalibrated."""
+    baseline_tokens_per_second: float
+    speedup: float
+    """Median of `pair_ratios`."""
+    speedup_low: float
+    speedup_high: float
+    perplexity: Perplexity
+    reference_perplexity: Perplexity
+    """Of the baseline config over the same token ids on this machine and engine."""
+    output_digest: str
+    """Over the emitted tokens of the digest prompts; equal digests = one numeric class."""
+    peak_memory_bytes: int | None
+    drafting: Drafting | None = None
+    artefact: str
+    """Recipe hash of the weight file."""
+    artefact_bytes: int
+    durations: Durations
+    stamp: Stamp
+    seed: int
+
+
+class JobOutcome(Frozen):
+    """What came of a job, as the record keeps it. A failed job is data, not an exception."""
+
+    status: Literal[
+        "measured", "crashed", "timed_out", "out_of_memory", "rubbish", "refused", "cancelled"
+    ]
+    fault: Literal["agent", "infrastructure", "budget"] | None = None
+    code: str | None = None
+    message: str | None = None
+    seconds: float = 0.0
+    measurement: Measurement | None = None
