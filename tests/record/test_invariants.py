@@ -1,0 +1,145 @@
+"""Each planted fault is found by the invariant it breaks, and a sound record breaks none."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.builders import (
+    make_attempt,
+    make_ended,
+    make_events,
+    make_joined,
+    make_message,
+    make_opened,
+    make_request,
+    make_run,
+    make_session,
+    make_started,
+)
+from tools.record.events import Draft, ModelReplied
+from tools.record.invariants import CHECKS, check, find_secret
+
+SOUND = make_session(
+    make_run("a0000"),
+    make_run("a0001", parents=["a0000"], speedup=1.5),
+    [Draft("bob", make_message("look", refs=("a0001",)), "bob/0/0/0")],
+    make_run("a0002", parents=["a0001", "a0000"], speedup=2.0, stage="screen"),
+    make_run("a0003", parents=["a0002"], speedup=3.0, perplexity=50.0, verdict="invalid"),
+    [Draft("ann", make_attempt("a0004", parents=["a0002"]), "ann/9")],
+    budget_usd=1.0,
+)
+
+
+def broken(drafts: Sequence[Draft]) -> dict[str, str]:
+    return {one.name: one.detail for one in check(make_events(drafts)) if not one.ok}
+
+
+def draft(payload: object, *, key: str = "k", actor: str = "ann") -> Draft:
+    return Draft(actor, payload, key)
+
+
+def test_a_sound_record_keeps_all_invariants() -> None:
+    assert broken(SOUND) == {}
+    assert [one.name for one in check(make_events(SOUND))] == list(CHECKS)
+
+
+@pytest.mark.parametrize("length", range(0, len(SOUND), 3))
+def test_every_prefix_keeps_all_invariants(length: int) -> None:
+    assert broken(SOUND[:length]) == {}
+
+
+REPLY = ModelReplied(turn=0, step=0, cursor=0)
+
+FAULTS = {
+    "opens_once": [draft(make_opened())],
+    "parents_precede": [draft(make_attempt("a0009", parents=["a0010"]))],
+    "jobs_have_one_life": [draft(make_ended("a0001"))],
+    "one_live_job_per_attempt": [
+        draft(make_request("a0001", number=number), key=f"k{number}") for number in (2, 3)
+    ],
+    "within_budget": [draft(make_request("a0001", number=2, reserved_usd=1.5))],
+    "actor_is_caller": [draft(make_message(), key="bob/1/1/1", actor="ann")],
+    "no_secret": [draft(make_message("my token is hf_" + "a1B2" * 8))],
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found(name: str) -> None:
+    assert list(broken([*SOUND, *FAULTS[name]])) == [name]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        [draft(make_request("a0099"))],
+        [draft(make_request("a0001"))],
+        [draft(make_started("a0001", number=7))],
+        [draft(make_ended("a0001")), draft(make_started("a0001"), key="k2")],
+    ],
+)
+def test_a_job_lives_once_and_belongs_to_an_attempt(fault: list[Draft]) -> None:
+    assert "jobs_have_one_life" in broken([*SOUND, *fault])
+
+
+def test_an_attempt_is_proposed_once() -> None:
+    assert "a second time" in broken([*SOUND, draft(make_attempt("a0001"))])["parents_precede"]
+
+
+def test_a_stranger_cannot_reply() -> None:
+    assert "eve" in broken([*SOUND, draft(REPLY, actor="eve")])["actor_is_caller"]
+
+
+def test_spending_more_than_was_reserved_is_found() -> None:
+    request = make_request("a0004", reserved_usd=0.5)
+    ended = make_ended("a0004", spent_usd=1.5)
+    drafts = [draft(request, key="r"), draft(ended, key="e")]
+
+    assert list(broken([*SOUND, *drafts])) == ["within_budget"]
+
+
+def test_a_missing_event_and_a_changed_one_are_found() -> None:
+    events = make_events(SOUND)
+    changed = [*events[:4], events[4]._replace(actor="eve"), *events[5:]]
+
+    def names(bad: list) -> set[str]:  # type: ignore[type-arg]
+        return {one.name for one in check(bad) if not one.ok}
+
+    assert {"gapless", "chain"} <= names(events[:4] + events[5:])
+    assert "chain" in names(changed)
+    assert "keys_once" in names([*events, events[-1]])
+
+
+def test_simulated_beside_real_is_reported_not_raised() -> None:
+    mixed = [*SOUND, *make_run("a0009", simulated=True, number=1)]
+
+    assert "simulated" in broken(mixed)["folds_agree"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hf_" + "a" * 34,
+        "sk-" + "a1" * 20,
+        "sk-proj-" + "a1" * 20,
+        "ghp_" + "a" * 36,
+        "AKIA" + "A1" * 8,
+        "-----BEGIN RSA " + "PRIVATE KEY-----",
+        ".".join(["eyJ" + "a" * 20, "eyJ" + "b" * 20, "c" * 20]),
+    ],
+)
+def test_secrets_are_found_and_not_repeated(text: str) -> None:
+    found = find_secret(f'{{"body":"key {text}!"}}')
+
+    assert found is not None
+    assert len(found) < 10
+
+
+@pytest.mark.parametrize(
+    "text", ["hf_hub is a package", "task-sk-learn", "a0003 sk-1", "0f" * 32, "AKIA is a name"]
+)
+def test_ordinary_text_is_no_secret(text: str) -> None:
+    assert find_secret(text) is None
+
+
+def test_a_joined_agent_may_join_once_more_without_harm() -> None:
+    assert broken([*SOUND, draft(make_joined("ann"), actor="organiser")]) == {}

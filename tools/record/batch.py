@@ -1,0 +1,93 @@
+"""What one transaction writes: many callers' drafts chained behind one head. Pure.
+
+Knows versions, keys and hashes; knows no file and no thread.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sandbox.errors import VersionConflict
+from tools.record.canonical import Canonical, event_hash
+from tools.record.events import Event
+from tools.record.stored import StoredEvent
+
+
+class Head(NamedTuple):
+    """The last event of a record."""
+
+    seq: int
+    hash: str
+
+
+class Ask(NamedTuple):
+    """One call of `append`."""
+
+    drafts: Sequence[Canonical]
+    expected_version: int | None
+
+
+Answer = list[Event] | VersionConflict
+
+
+class Batch(NamedTuple):
+    """What is to be written, and what each caller is told once it is durable."""
+
+    new_events: list[Event]
+    answers: list[Answer]
+
+
+def chain(asks: Iterable[Ask], *, session: str, head: Head, known: dict[str, Event]) -> Batch:
+    """Place each ask's new drafts behind `head`, in order; a conflict refuses that ask alone.
+
+    Args:
+        asks: in the order they arrived.
+        session: id of the session, part of every hash.
+        head: last event of the record, read within the transaction.
+        known: events already in the record, by idempotency key; not changed.
+    """
+    known = dict(known)
+    batch = Batch([], [])
+    for ask in asks:
+        if _is_stale(ask, head=head, known=known):
+            batch.answers.append(_conflict(ask, head))
+            continue
+        for draft in ask.drafts:
+            if draft.key not in known:
+                event = known[draft.key] = _link(draft, session=session, head=head)
+                batch.new_events.append(event)
+                head = Head(event.seq, event.hash)
+        batch.answers.append([known[draft.key] for draft in ask.drafts])
+    return batch
+
+
+def _is_stale(ask: Ask, *, head: Head, known: dict[str, Event]) -> bool:
+    """Tell whether the ask would write upon a version its caller has not seen."""
+    if ask.expected_version is None or ask.expected_version == head.seq:
+        return False
+    return any(draft.key not in known for draft in ask.drafts)
+
+
+def _conflict(ask: Ask, head: Head) -> VersionConflict:
+    return VersionConflict(
+        f"the record is at event {head.seq}, the caller had seen {ask.expected_version}",
+        hint="read what is new and retry",
+    )
+
+
+def _link(draft: Canonical, *, session: str, head: Head) -> Event:
+    seq = head.seq + 1
+    digest = event_hash(draft, seq=seq, session=session, previous_hash=head.hash)
+    event = StoredEvent(
+        seq,
+        draft.time,
+        session,
+        draft.actor,
+        draft.kind,
+        None,
+        draft.key,
+        head.hash,
+        digest,
+        draft.payload_json,
+    )
+    event.payload = draft.payload  # no need to decode what was just encoded
+    return event

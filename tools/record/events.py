@@ -1,0 +1,231 @@
+"""What can happen in a session: one frozen payload per kind of event.
+
+Knows the shape of what is written; knows neither storage nor what follows from an event.
+"""
+
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+from pydantic import Field, JsonValue, TypeAdapter
+
+from bench.config import EngineConfig
+from bench.frozen import Frozen
+from bench.measurement import JobOutcome, Stage
+
+FORMAT_VERSION = 1
+"""Of the record on disk; a session of a newer format is refused, not guessed at."""
+
+EdgeKind = Literal["builds-on", "merges", "confirms", "refutes"]
+MessageType = Literal[
+    "introduction", "plan", "result", "reply", "digest", "dead-end", "notice", "chat"
+]
+VerdictState = Literal["pending", "valid", "invalid", "suspect"]
+
+
+class Parent(Frozen):
+    """A typed edge of the lineage."""
+
+    attempt: str
+    kind: EdgeKind = "builds-on"
+
+
+class ToolCall(Frozen):
+    """A verb an agent wants to use; part of a model's reply."""
+
+    name: str
+    arguments: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class SessionOpened(Frozen):
+    """The first event of every record."""
+
+    kind: Literal["session_opened"] = "session_opened"
+    format_version: int
+    challenge: dict[str, JsonValue]
+    settings: dict[str, JsonValue]
+    model_sha256: str
+    engine_version: str
+
+
+class SessionResumed(Frozen):
+    """Another process took the session up."""
+
+    kind: Literal["session_resumed"] = "session_resumed"
+    settings: dict[str, JsonValue]
+
+
+class SessionStopped(Frozen):
+    """The session ended, or paused; `reason` is one of the documented stop reasons."""
+
+    kind: Literal["session_stopped"] = "session_stopped"
+    reason: Literal["attempts", "minutes", "budget", "no_progress", "asked", "failed"]
+    detail: str = ""
+
+
+class AgentJoined(Frozen):
+    """An agent of the session."""
+
+    kind: Literal["agent_joined"] = "agent_joined"
+    agent: str
+    persona: str
+    description: str
+    model: str
+    seed: int
+
+
+class ModelReplied(Frozen):
+    """What an agent decided in one step of a turn, written before any of it is done."""
+
+    kind: Literal["model_replied"] = "model_replied"
+    turn: int
+    step: int
+    cursor: int
+    """The agent had seen the record up to this event."""
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+
+
+class MessagePosted(Frozen):
+    """A post on the board; its id is `m` + the event's seq."""
+
+    kind: Literal["message_posted"] = "message_posted"
+    type: MessageType
+    body: str
+    refs: tuple[str, ...] = ()
+    """Message ids (`m12`) and attempt ids (`a0003`)."""
+    mentions: tuple[str, ...] = ()
+
+
+class ClaimMade(Frozen):
+    """An agent works on a direction; others keep off until it expires or is released."""
+
+    kind: Literal["claim_made"] = "claim_made"
+    direction: str
+    expires_at: float
+    """Unix seconds."""
+
+
+class ClaimReleased(Frozen):
+    """The holder gave a direction back."""
+
+    kind: Literal["claim_released"] = "claim_released"
+    direction: str
+
+
+class DeadEndRecorded(Frozen):
+    """A direction found not to pay, with the attempts that show it."""
+
+    kind: Literal["dead_end_recorded"] = "dead_end_recorded"
+    direction: str
+    reason: str
+    refs: tuple[str, ...] = ()
+
+
+class AttemptProposed(Frozen):
+    """A new node of the lineage."""
+
+    kind: Literal["attempt_proposed"] = "attempt_proposed"
+    attempt: str
+    parents: tuple[Parent, ...]
+    config: EngineConfig
+    fingerprint: str
+    hypothesis: str
+    direction: str
+    """What is new in it, as sorted `path=value` text; claims and dead ends use the same words."""
+
+
+class JobRequested(Frozen):
+    """Intent: a job to be run; its budget is reserved from here on."""
+
+    kind: Literal["job_requested"] = "job_requested"
+    job: str
+    attempt: str
+    stage: Stage
+    replicate: bool = False
+    seed: int
+    reserved_seconds: float
+    reserved_usd: float
+
+
+class JobStarted(Frozen):
+    """The sandbox was told to start the job."""
+
+    kind: Literal["job_started"] = "job_started"
+    job: str
+    attempt: str
+    try_number: int
+
+
+class JobEnded(Frozen):
+    """Outcome: exactly one per job; settles its budget."""
+
+    kind: Literal["job_ended"] = "job_ended"
+    job: str
+    attempt: str
+    outcome: JobOutcome
+    spent_seconds: float
+    spent_usd: float
+
+
+class VerdictGiven(Frozen):
+    """A ruling on an attempt. The latest counts; `by` says who ruled."""
+
+    kind: Literal["verdict_given"] = "verdict_given"
+    attempt: str
+    verdict: VerdictState
+    reason: str
+    evidence: dict[str, JsonValue] = Field(default_factory=dict)
+    by: str
+
+
+Payload = Annotated[
+    SessionOpened
+    | SessionResumed
+    | SessionStopped
+    | AgentJoined
+    | ModelReplied
+    | MessagePosted
+    | ClaimMade
+    | ClaimReleased
+    | DeadEndRecorded
+    | AttemptProposed
+    | JobRequested
+    | JobStarted
+    | JobEnded
+    | VerdictGiven,
+    Field(discriminator="kind"),
+]
+
+payload_adapter: TypeAdapter[Any] = TypeAdapter(Payload)
+
+PAYLOAD_KINDS: dict[str, type[Frozen]] = {
+    kind.model_fields["kind"].default: kind for kind in get_args(get_args(Payload)[0])
+}
+"""Every kind's payload class, by the name that is stored."""
+
+
+class Draft(NamedTuple):
+    """An event not yet written. Actor is the caller's identity, never taken from a body."""
+
+    actor: str
+    payload: Any
+    key: str
+    """Idempotency key, unique in the session; the same key again returns the first event."""
+
+
+class Event(NamedTuple):
+    """One entry of the record."""
+
+    seq: int
+    """1, 2, 3, ... without gaps."""
+    time: float
+    """Unix seconds, from the session's clock."""
+    session: str
+    actor: str
+    kind: str
+    payload: Any
+    key: str
+    previous_hash: str
+    hash: str
+    """SHA-256 hex over the RFC 8785 form of all the fields above."""
+    payload_json: str = ""
+    """The payload as it was hashed; empty for an event that was never stored."""

@@ -1,0 +1,246 @@
+"""What must hold in every record, as functions of its events.
+
+Used by `replay --check`, `doctor` and the tests. Each check reads the whole list and says what it
+found first; a check never raises.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from sandbox.errors import PacelineError
+from tools.record.canonical import NO_HASH, rehash
+from tools.record.events import FORMAT_VERSION, Event
+from tools.record.leaderboard import leaderboard
+from tools.record.projection import Projection
+
+PREFIX_CHECKS = 8
+"""Prefixes at which folds are compared; each costs one refold up to there."""
+
+ROUNDING_USD = 1e-9
+"""Sums of dollars are compared with this tolerance."""
+
+SECRETS = re.compile(
+    r"\bhf_[A-Za-z0-9]{20,}|\bsk-[A-Za-z0-9_-]{20,}|\bgh[pousr]_[A-Za-z0-9]{30,}"
+    r"|\bAKIA[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"
+)
+"""Hub, OpenAI-like, GitHub and AWS keys, PEM private keys, JSON web tokens."""
+
+
+class InvariantResult(NamedTuple):
+    """One invariant and whether the record keeps it."""
+
+    name: str
+    ok: bool
+    detail: str
+    """What was found first; empty when it holds."""
+
+
+Check = Callable[[Sequence[Event]], str]
+"""Returns what breaks the invariant, or nothing."""
+
+
+def check(events: Iterable[Event]) -> list[InvariantResult]:
+    """Return every invariant with its result, always in the same order."""
+    whole = list(events)
+    return [_result(name, test, whole) for name, test in CHECKS.items()]
+
+
+def find_secret(text: str) -> str | None:
+    """Return the first characters of what looks like a secret; never the whole of it."""
+    found = SECRETS.search(text)
+    return f"{found.group()[:6]}..." if found else None
+
+
+def _result(name: str, test: Check, events: Sequence[Event]) -> InvariantResult:
+    try:
+        detail = test(events)
+    except PacelineError as error:
+        detail = str(error)
+    return InvariantResult(name, not detail, detail)
+
+
+# --- the log
+
+
+def _gapless(events: Sequence[Event]) -> str:
+    for expected, event in enumerate(events, start=1):
+        if event.seq != expected:
+            return f"event {expected} is missing; {event.seq} stands in its place"
+    return ""
+
+
+def _chained(events: Sequence[Event]) -> str:
+    previous = NO_HASH
+    for event in events:
+        if event.previous_hash != previous:
+            return f"event {event.seq} does not follow the hash of the event before it"
+        if rehash(event) != event.hash:
+            return f"event {event.seq} was changed after it was written"
+        previous = event.hash
+    return ""
+
+
+def _keys_once(events: Sequence[Event]) -> str:
+    key, times = next(iter(Counter(event.key for event in events).most_common(1)), ("", 1))
+    return f"idempotency key {key!r} occurs {times} times" if times > 1 else ""
+
+
+def _opens_once(events: Sequence[Event]) -> str:
+    openings = [event for event in events if event.kind == "session_opened"]
+    if events and [event.seq for event in openings] != [1]:
+        return f"session_opened stands at {[event.seq for event in openings]}, not at [1]"
+    is_newer = any(one.payload.format_version > FORMAT_VERSION for one in openings)
+    return f"the session has a format newer than {FORMAT_VERSION}" if is_newer else ""
+
+
+def _no_secret(events: Sequence[Event]) -> str:
+    for event in events:
+        text = event.payload_json or event.payload.model_dump_json()
+        if found := find_secret(f"{event.actor} {event.key} {text}"):
+            return f"event {event.seq} holds what looks like a secret: {found}"
+    return ""
+
+
+def _actor_is_caller(events: Sequence[Event]) -> str:
+    agents: set[str] = set()
+    for event in events:
+        if event.kind == "agent_joined":
+            agents.add(event.payload.agent)
+        owner = event.key.split("/", 1)[0]
+        if owner in agents and owner != event.actor:
+            return f"event {event.seq} carries a key of {owner!r} and the actor {event.actor!r}"
+        if event.kind == "model_replied" and event.actor not in agents:
+            return f"event {event.seq}: {event.actor!r} replied without having joined"
+    return ""
+
+
+# --- attempts and jobs
+
+
+def _parents_precede(events: Sequence[Event]) -> str:
+    """Also means that the graph has no cycle."""
+    known: set[str] = set()
+    for event in events:
+        if event.kind == "attempt_proposed":
+            payload = event.payload
+            if payload.attempt in known:
+                return f"event {event.seq} proposes {payload.attempt} a second time"
+            if unknown := [one.attempt for one in payload.parents if one.attempt not in known]:
+                return f"event {event.seq}: {payload.attempt} names the unknown {unknown[0]}"
+            known.add(payload.attempt)
+    return ""
+
+
+def _jobs_have_one_life(events: Sequence[Event]) -> str:
+    """Requested once, for a known attempt, then started, then one outcome."""
+    attempts: set[str] = set()
+    lives: dict[str, tuple[str, bool]] = {}
+    for event in events:
+        payload = event.payload
+        if event.kind == "attempt_proposed":
+            attempts.add(payload.attempt)
+        elif event.kind == "job_requested":
+            if payload.job in lives or payload.attempt not in attempts:
+                return f"event {event.seq} requests {payload.job} twice or for no attempt"
+            lives[payload.job] = (payload.attempt, True)
+        elif event.kind in {"job_started", "job_ended"}:
+            if lives.get(payload.job) != (payload.attempt, True):
+                return f"event {event.seq}: {event.kind} of {payload.job}, which does not live"
+            lives[payload.job] = (payload.attempt, event.kind == "job_started")
+    return ""
+
+
+def _one_live_job_per_attempt(events: Sequence[Event]) -> str:
+    live: dict[str, str] = {}
+    for event in events:
+        if event.kind == "job_requested":
+            other = live.setdefault(event.payload.attempt, event.payload.job)
+            if other != event.payload.job:
+                return f"event {event.seq}: {event.payload.job} beside the living {other}"
+        elif event.kind == "job_ended":
+            live.pop(event.payload.attempt, None)
+    return ""
+
+
+def _measured_stays_measured(events: Sequence[Event]) -> str:
+    projection, measured = Projection(), set[str]()
+    for event in events:
+        projection.apply(event)
+        if event.kind in {"job_requested", "job_started", "job_ended"}:
+            node = projection.lineage.nodes.get(event.payload.attempt)
+            if node and node.state == "measured":
+                measured.add(node.attempt)
+            elif node and node.attempt in measured:
+                return f"event {event.seq} turned {node.attempt} from measured to {node.state}"
+    return ""
+
+
+def _within_budget(events: Sequence[Event]) -> str:
+    projection = Projection()
+    for event in events:
+        projection.apply(event)
+        cap = _budget_usd(projection)
+        committed = projection.spend.spent_usd + projection.spend.reserved_usd
+        if cap is not None and committed > cap + ROUNDING_USD:
+            return f"event {event.seq}: ${committed:.4f} spent and reserved of ${cap:.4f}"
+    return ""
+
+
+def _budget_usd(projection: Projection) -> float | None:
+    """Return the cap of the settings the session runs under now."""
+    cap = projection.settings.get("budget_usd")
+    return float(cap) if isinstance(cap, int | float) else None
+
+
+# --- folds
+
+
+def _folds_agree(events: Sequence[Event]) -> str:
+    """On some prefixes, a fold that was looked at on its way equals one made afresh."""
+    running = Projection()
+    cuts = set(_cuts(len(events)))
+    for place, event in enumerate(events, start=1):
+        running.apply(event)
+        if place in cuts and summary(running) != summary(Projection.of(events[:place])):
+            return f"folding the first {place} events again gives another state"
+    return ""
+
+
+def _cuts(length: int) -> list[int]:
+    return [length * step // PREFIX_CHECKS for step in range(1, PREFIX_CHECKS + 1)]
+
+
+def summary(projection: Projection) -> tuple[object, ...]:
+    """Return all that the folds say, in a form that compares by value."""
+    lineage, spend = projection.lineage, projection.spend
+    return (
+        projection.seq,
+        leaderboard(lineage, session="", challenge="").model_dump_json(),
+        [(node.attempt, node.state, node.verdict) for node in lineage.nodes.values()],
+        [node.attempt for node in lineage.frontier()],
+        projection.board.messages,
+        projection.board.dead_ends,
+        projection.board.claims(now=projection.time),
+        dict(projection.turns),
+        (spend.spent_seconds, spend.spent_usd, spend.reserved_seconds, spend.reserved_usd),
+    )
+
+
+CHECKS: dict[str, Check] = {
+    "gapless": _gapless,
+    "chain": _chained,
+    "keys_once": _keys_once,
+    "opens_once": _opens_once,
+    "parents_precede": _parents_precede,
+    "jobs_have_one_life": _jobs_have_one_life,
+    "one_live_job_per_attempt": _one_live_job_per_attempt,
+    "measured_stays_measured": _measured_stays_measured,
+    "within_budget": _within_budget,
+    "actor_is_caller": _actor_is_caller,
+    "no_secret": _no_secret,
+    "folds_agree": _folds_agree,
+}
+"""Every invariant by name."""

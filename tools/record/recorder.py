@@ -1,0 +1,111 @@
+"""One session's record with its folds beside it, kept up to date by every append.
+
+Knows how to append safely; does not know what may be appended: rules belong to the tools.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sandbox.errors import VersionConflict
+from tools.record.events import Draft, Event
+from tools.record.projection import Projection
+from tools.record.store import Store
+
+PAGE_EVENTS = 1000
+
+MAX_RETRIES = 20
+"""Other processes append rarely (a person's post); as many conflicts in a row are a fault."""
+
+GUARDED_KINDS = frozenset({"session_stopped", "claim_made", "attempt_proposed", "job_requested"})
+"""Kinds that can make a check out of date. Others (posts, outcomes, verdicts) leave it standing:
+an outcome frees budget and slots, it never takes them."""
+
+
+class Recorder:
+    """Appends to a store and folds what comes back. Bound to one event loop."""
+
+    def __init__(self, store: Store, *, clock: Callable[[], float]) -> None:
+        self.store = store
+        self.clock = clock
+        self.projection = Projection()
+        self._exclusive = asyncio.Lock()  # protects every check that an append depends on
+        self._holder: asyncio.Task[Any] | None = None
+
+    async def catch_up(self) -> int:
+        """Fold everything that is in the store; return the seq reached."""
+        while events := await self.store.read(self.projection.seq, limit=PAGE_EVENTS):
+            self._fold(events)
+        return self.projection.seq
+
+    async def append(self, actor: str, payload: Any, *, key: str) -> Event:
+        """Append one event; the projection contains it on return.
+
+        Within `exclusive` the append is refused when somebody else's event could have changed
+        the answer of the caller's checks.
+
+        Args:
+            actor: identity of the caller, never taken from a message body.
+            payload: one of the kinds in `events`.
+            key: idempotency key; a key already in the record returns its first event.
+
+        Raises:
+            VersionConflict: within `exclusive`, another process acted; leave, and check again.
+            RecordError: nothing was written; the operator sees it.
+        """
+        events = await self.append_all([Draft(actor, payload, key)])
+        return events[0]
+
+    async def append_all(self, drafts: list[Draft]) -> list[Event]:
+        """Append all drafts or none, like `append`."""
+        held = self._holder is not None and self._holder is asyncio.current_task()
+        events = await (self._append_checked(drafts) if held else self.store.append(drafts))
+        self._fold(events)
+        if self.projection.seq < events[-1].seq:
+            await self.catch_up()
+        return events
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator["Recorder"]:
+        """Check the projection, then append: nobody else decides in between.
+
+        Other tasks wait here; plain appends of posts and outcomes go on. May be entered again
+        by the task that holds it.
+        """
+        if self._holder is not None and self._holder is asyncio.current_task():
+            yield self
+            return
+        async with self._exclusive:
+            self._holder = asyncio.current_task()
+            try:
+                await self.catch_up()
+                yield self
+            finally:
+                self._holder = None
+
+    async def _append_checked(self, drafts: list[Draft]) -> list[Event]:
+        for _ in range(MAX_RETRIES):
+            version = self.projection.seq
+            try:
+                return await self.store.append(drafts, expected_version=version)
+            except VersionConflict:
+                await self._catch_up_unless_guarded(version)
+        raise VersionConflict(
+            f"the record moved on {MAX_RETRIES} times while one event was appended",
+            hint="is another process writing to this session?",
+        )
+
+    async def _catch_up_unless_guarded(self, version: int) -> None:
+        await self.catch_up()
+        for event in await self.store.read(version, limit=PAGE_EVENTS):
+            if event.kind in GUARDED_KINDS:
+                raise VersionConflict(
+                    f"{event.actor!r} appended {event.kind!r} (event {event.seq}) first",
+                    hint="read again and retry",
+                )
+
+    def _fold(self, events: list[Event]) -> None:
+        for event in events:
+            if event.seq == self.projection.seq + 1:
+                self.projection.apply(event)
