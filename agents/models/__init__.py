@@ -1,0 +1,1 @@
+"""Models that decide: each file is one way of thinking, behind one protocol."""

@@ -1,0 +1,114 @@
+"""The contract of `agents.model.Model`; every implementation passes all of it.
+
+To add one, list a function that makes it in `MODELS`.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import rfc8785
+
+from agents.model import Model, Observation, Reply, TurnMessage
+from agents.models.offline import OfflineModel
+from agents.turn import grant_of, take_turn
+from tests.agents.riding import World, a_world, default_riders, join
+from tools.toolbox import VERBS
+from tools.verb import ToolSpec
+
+MODELS: dict[str, Callable[[], Model]] = {"offline": lambda: OfflineModel(cores=2)}
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> Model:
+    return MODELS[request.param]()
+
+
+class Watched:
+    """A model with a witness: keeps what was asked and answered."""
+
+    def __init__(self, inner: Model) -> None:
+        self.name = inner.name
+        self.inner = inner
+        self.asked: list[tuple[Observation, Sequence[TurnMessage], Sequence[ToolSpec]]] = []
+        self.replies: list[Reply] = []
+
+    async def query(
+        self,
+        observation: Observation,
+        messages: Sequence[TurnMessage],
+        tools: Sequence[ToolSpec],
+    ) -> Reply:
+        self.asked.append((observation, tuple(messages), tuple(tools)))
+        self.replies.append(await self.inner.query(observation, messages, tools))
+        return self.replies[-1]
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+async def two_waves(world: World, model: Model) -> Watched:
+    watched, riders = Watched(model), default_riders(6)
+    await join(world, riders, 1)
+    for turn in range(2):
+        for name, persona in riders:
+            await take_turn(
+                name, persona, watched, world.toolbox, world.recorder, turn=turn, seen=0
+            )
+    return watched
+
+
+@pytest.fixture
+async def watched(model: Model, tmp_path: Path) -> Watched:
+    async with a_world(tmp_path, agents=()) as world:
+        await world.measured("a0000")
+        return await two_waves(world, model)
+
+
+def test_it_has_a_name(model: Model) -> None:
+    assert model.name
+
+
+def test_it_answers_with_calls_that_json_can_carry(watched: Watched) -> None:
+    for reply in watched.replies:
+        for call in reply.calls:
+            assert rfc8785.dumps(dict(call.arguments))
+
+
+def test_it_calls_only_verbs_it_was_offered(watched: Watched) -> None:
+    for (_, _, tools), reply in zip(watched.asked, watched.replies, strict=True):
+        assert {call.name for call in reply.calls} <= {spec.name for spec in tools}
+
+
+def test_it_ends_its_turns(watched: Watched) -> None:
+    assert any(not reply.calls for reply in watched.replies)
+
+
+async def test_it_does_not_change_the_observation(model: Model, tmp_path: Path) -> None:
+    async with a_world(tmp_path, agents=()) as world:
+        watched = await two_waves(world, model)
+        observation, messages, tools = watched.asked[-1]
+        before = copy.deepcopy((observation.board.messages, observation.lineage.nodes))
+
+        await model.query(observation, messages, tools)
+
+        assert before == (observation.board.messages, observation.lineage.nodes)
+
+
+async def test_closing_twice_is_safe(model: Model) -> None:
+    await model.aclose()
+    await model.aclose()
+
+
+async def test_without_any_tool_it_makes_no_call(model: Model, tmp_path: Path) -> None:
+    async with a_world(tmp_path, agents=()) as world:
+        watched = await two_waves(world, model)
+        for observation, messages, _ in watched.asked[:6]:
+            assert (await model.query(observation, messages, ())).calls == ()
+
+
+def test_every_persona_may_use_every_verb_unless_its_file_says_otherwise() -> None:
+    grants = [grant_of(rider.persona) for rider in default_riders(20)]
+
+    assert all(any(grant.allows(verb) for verb in VERBS) for grant in grants)

@@ -1,0 +1,98 @@
+"""What a verb is: a name, a typed argument record and a function over the session's desk."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from pydantic import ConfigDict
+
+from bench.challenge import Challenge
+from bench.config import EngineConfig
+from bench.frozen import Frozen
+from sandbox.errors import RecordError, ToolError
+from tools.limits import Grant, Limits
+from tools.record.projection import Projection
+from tools.record.recorder import Recorder
+
+
+class ToolSpec(NamedTuple):
+    """A verb as a model is told about it."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    """JSON schema of the arguments."""
+
+
+class Arguments(Frozen):
+    """Arguments of a verb; the text under a field is what a model reads about it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Desk(NamedTuple):
+    """What all verbs of a session work on."""
+
+    recorder: Recorder
+    challenge: Challenge
+    limits: Limits
+
+    @property
+    def known(self) -> Projection:
+        """The folds of the session, up to date."""
+        return self.recorder.projection
+
+    def fingerprint(self, config: EngineConfig) -> str:
+        """Return the fingerprint `config` has in this session.
+
+        Raises:
+            RecordError: the record was never opened; the operator sees it.
+        """
+        opened = self.known.opened
+        if opened is None:
+            raise RecordError("the record has no session_opened event", code="not_opened")
+        return config.fingerprint(
+            engine_version=opened.engine_version, model_sha256=opened.model_sha256
+        )
+
+
+class Caller(NamedTuple):
+    """Who calls, when, and under which idempotency key."""
+
+    agent: str
+    key: str
+    now: float
+    """Unix seconds."""
+    grant: Grant
+
+
+class Verb(NamedTuple):
+    """One thing an agent may do."""
+
+    name: str
+    description: str
+    arguments: type[Arguments]
+    run: Callable[[Desk, Caller, Any], Awaitable[dict[str, Any]]]
+
+    def spec(self) -> ToolSpec:
+        """Return what a model is told."""
+        return ToolSpec(self.name, self.description, self.arguments.model_json_schema())
+
+
+async def is_same_call(desk: Desk, caller: Caller, seq: int) -> bool:
+    """Return whether event `seq` was written by this very call, in a turn cut short before."""
+    events = await desk.recorder.store.read(seq - 1, limit=1)
+    return bool(events) and events[0].key == caller.key
+
+
+def refusal(error: str, code: str, hint: str) -> dict[str, Any]:
+    """Return a refused call as data."""
+    return {"error": error, "code": code, "hint": hint}
+
+
+def unknown_attempt(attempt: str) -> ToolError:
+    """Return the refusal for an attempt id nobody knows."""
+    return ToolError(
+        f"unknown attempt {attempt!r}",
+        code="unknown_attempt",
+        hint="show_lineage lists the attempts of this session",
+    )
