@@ -1,0 +1,73 @@
+"""Options that several verbs share, and how `SESSION ACTION ...` is taken apart."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple, TypeVar
+
+import typer
+
+TableFormat = Literal["table", "json", "csv"]
+LineageFormat = Literal["text", "table", "json", "csv", "dot", "svg"]
+
+LATEST = "latest"
+
+SessionArgument = Annotated[
+    str, typer.Argument(metavar="SESSION", help="A folder, an id, or `latest`.")
+]
+FormatOption = Annotated[
+    TableFormat | None, typer.Option("--format", help="How data is printed; table by default.")
+]
+F = TypeVar("F", bound=str)
+
+
+class Order(NamedTuple):
+    """What follows a verb such as `lineage`."""
+
+    session: str
+    action: str
+    rest: tuple[str, ...]
+
+
+def chosen(context: typer.Context, own: F | None, default: F) -> F:
+    """Return the verb's own --format, else the global one, else `default`."""
+    return own or context.obj or default
+
+
+def order(words: Sequence[str] | None, *, actions: Sequence[str]) -> Order:
+    """Split `[SESSION] [ACTION] [...]`; the first action is the default, `latest` the session.
+
+    A session folder named like an action is written `./tree`.
+
+    Raises:
+        ConfigError: an unknown action; whoever typed it sees the nearest one.
+    """
+    rest = list(words or ())
+    session = rest.pop(0) if rest and rest[0] not in actions else LATEST
+    action = rest.pop(0) if rest else actions[0]
+    if action not in actions:
+        from bench.frozen import nearest_name
+        from sandbox.errors import ConfigError
+
+        raise ConfigError(f"unknown action {action!r}", hint=nearest_name(action, actions))
+    return Order(session, action, tuple(rest))
+
+
+def action(words: Sequence[str] | None, *, actions: Sequence[str]) -> Order:
+    """Split `[ACTION] [...]` of a verb that knows no session."""
+    return order(["", *(words or ())], actions=actions)
+
+
+def expect(given: Order, *names: str) -> tuple[str, ...]:
+    """Return the words after the action, one for each of `names`.
+
+    Raises:
+        ConfigError: too few or too many.
+    """
+    if len(given.rest) == len(names):
+        return given.rest
+    from sandbox.errors import ConfigError
+
+    wanted = " ".join(names) or "nothing"
+    raise ConfigError(
+        f"{given.action!r} takes {wanted}, but got {' '.join(given.rest) or 'nothing'!r}",
+        hint=f"write: [SESSION] {given.action} {' '.join(names)}".rstrip(),
+    )
