@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 JobEnd = Literal["exited", "timed_out", "out_of_memory", "cancelled", "lost"]
-"""How a job ended: by itself (any exit code), stopped by a limit, by us, or unknown after a restart."""
+"""How a job ended: by itself (any exit code), by a limit, by us; or unknown after a restart."""
 
 
 class JobSpec(BaseModel):
