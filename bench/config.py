@@ -102,6 +102,12 @@ class EngineConfig(Frozen):
     """How hard idle compute threads spin before they sleep; 0 = sleep at once."""
     speculation: Speculation = Speculation()
 
+    @model_validator(mode="after")
+    def _quantised_v_needs_flash_attention(self) -> "EngineConfig":
+        if self.flash_attention == "off" and self.cache_type_v not in ("f16", "bf16"):
+            raise ValueError("a quantised cache_type_v needs flash_attention 'auto' or 'on'")
+        return self
+
     def fingerprint(self, *, engine_version: str, model_sha256: str) -> str:
         """Return 16 hex digits over the canonical config, the engine and the model."""
         whole: list[Any] = [self.model_dump(mode="json"), engine_version, model_sha256]

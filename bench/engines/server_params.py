@@ -1,0 +1,19 @@
+"""What the measured process is told: one weight file and one config; pure data."""
+
+from pathlib import Path
+
+from bench.config import EngineConfig
+from bench.frozen import Frozen
+
+
+class ServerParams(Frozen):
+    """All the process is told."""
+
+    config: EngineConfig
+    weights: Path
+    drafter: Path | None
+    context_tokens: int
+    cores: tuple[int, ...] | None
+    """CPU numbers to run on; None leaves the choice to the system."""
+    parent: int
+    """Process id of whoever started this."""

@@ -1,0 +1,192 @@
+"""A model server in a process of its own, and one connection to it.
+
+Knows processes, sockets and JSON; knows no tokens and no config. Start it from a thread that
+outlives it: the kernel ends it with that thread.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import bench
+from sandbox.errors import JobError, JobTimeout
+
+READY = "ready"
+"""First word of the line the server prints once it serves."""
+SOCKET_NAME = "s.sock"
+"""In the server's working folder; xllamacpp takes a host name that ends so for a Unix socket."""
+_ERROR_TAIL_CHARACTERS = 1500
+_SECONDS_TO_DIE = 1
+_IDLE_SECONDS = 2
+"""The server drops a connection after 5 idle seconds: open a new one well before."""
+
+
+class ServerProcess:
+    """Runs `python -m MODULE --params FILE` and posts JSON to the Unix socket it serves on."""
+
+    def __init__(
+        self,
+        module: str,
+        params: str,
+        *,
+        start_seconds: float,
+        request_seconds: float,
+    ) -> None:
+        """Start and wait until it serves.
+
+        Args:
+            module: the server's module; it prints `ready` once it serves.
+            params: text of the parameter file; the socket to serve on is `SOCKET_NAME`.
+            start_seconds: limit for loading.
+            request_seconds: limit for one request.
+
+        Raises:
+            JobError: `engine_died` or `engine_start_timeout`, with the end of its messages.
+        """
+        self._folder = Path(tempfile.mkdtemp(prefix="paceline-"))
+        self._peak_bytes: int | None = None
+        self._connection = _UnixConnection(self._folder / SOCKET_NAME, request_seconds)
+        (self._folder / "params.json").write_text(params)
+        self._process = self._spawn(module)
+        try:
+            self._wait_until_ready(start_seconds)
+        except BaseException:
+            self.close()
+            raise
+
+    def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+        """Return the JSON object answered.
+
+        Raises:
+            JobError: `engine_died`, or `engine_rubbish` for anything but a JSON object.
+            JobTimeout: no answer in time; the process is of no further use.
+        """
+        try:
+            status, text = self._connection.post(path, json.dumps(body, separators=(",", ":")))
+        except TimeoutError:
+            raise JobTimeout(
+                f"no answer from the engine within {self._connection.timeout} s",
+                code="engine_request_timeout",
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise self._death(repr(error)) from error
+        return _json_object(status, text)
+
+    def cpu_seconds(self) -> float | None:
+        """CPU seconds of all the process's threads; None once it is gone."""
+        try:
+            # The number of another process's CPU clock: clock_getcpuclockid(3).
+            return time.clock_gettime((~self._process.pid) << 3 | 2)
+        except OSError:
+            return None
+
+    def peak_memory_bytes(self) -> int | None:
+        """High-water mark of resident bytes, mapped files included; survives the process."""
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+            found = re.search(r"VmHWM:\s+(\d+) kB", status)
+            self._peak_bytes = int(found[1]) * 1024 if found else self._peak_bytes
+        return self._peak_bytes
+
+    def close(self) -> None:
+        """End the process; safe to call twice."""
+        self.peak_memory_bytes()
+        self._connection.close()
+        if self._process.poll() is None:
+            self._process.kill()  # it holds nothing worth saving
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _spawn(self, module: str) -> subprocess.Popen[bytes]:
+        root = Path(bench.__file__).parents[1]
+        with (self._folder / "stderr.txt").open("wb") as errors:
+            return subprocess.Popen(
+                [sys.executable, "-m", module, "--params", str(self._folder / "params.json")],
+                cwd=self._folder,
+                env={"PYTHONPATH": str(root), "LC_ALL": "C.UTF-8"},  # nothing inherited
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+
+    def _wait_until_ready(self, start_seconds: float) -> None:
+        assert self._process.stdout is not None
+        readable, _, _ = select.select([self._process.stdout], [], [], start_seconds)
+        if not readable:
+            raise JobTimeout(
+                f"the engine did not serve within {start_seconds} s{self._last_words()}",
+                code="engine_start_timeout",
+            )
+        if not self._process.stdout.readline().startswith(READY.encode()):
+            raise self._death("it ended while loading")
+
+    def _death(self, what: str) -> JobError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_SECONDS_TO_DIE)
+        status = self._process.returncode
+        return JobError(
+            f"the engine died ({what}, exit status {status}){self._last_words()}",
+            code="engine_died",
+        )
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            text = (self._folder / "stderr.txt").read_text(errors="replace").strip()
+            if text:
+                return f"; its last messages: {text[-_ERROR_TAIL_CHARACTERS:]}"
+        return ""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket, kept alive."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path, self._used = path, 0.0
+
+    def post(self, path: str, body: str) -> tuple[int, bytes]:
+        """Return status and body of the reply."""
+        if time.monotonic() - self._used > _IDLE_SECONDS:
+            self.close()
+        self.request("POST", path, body)
+        response = self.getresponse()
+        text = response.read()
+        self._used = time.monotonic()
+        return response.status, text
+
+    def connect(self) -> None:
+        """Connect by way of the folder's descriptor: a socket's path has at most 107 bytes."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        folder = os.open(self._path.parent, os.O_PATH)
+        try:
+            self.sock.connect(f"/proc/self/fd/{folder}/{self._path.name}")
+        finally:
+            os.close(folder)
+
+
+def _json_object(status: int, text: bytes) -> dict[str, Any]:
+    try:
+        reply = json.loads(text)
+    except ValueError:
+        reply = None
+    if status != http.client.OK or not isinstance(reply, dict):
+        raise JobError(
+            f"the engine answered {text[:300]!r} with status {status}", code="engine_rubbish"
+        )
+    return reply
