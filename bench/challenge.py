@@ -39,7 +39,8 @@ class StageProtocol(Frozen):
     half_width: float = Field(gt=0)
     """Stop early when the relative half-width of the 95 % interval is below this."""
     measure_seconds: float = Field(gt=0)
-    """Start no new round after this many seconds of timed requests."""
+    """Start no new round after this many seconds of timed requests; with fewer than `min_pairs`
+    kept, after twice as many."""
     perplexity_tokens: int = Field(ge=1)
     wall_seconds: float = Field(gt=0)
     """Hard limit of the whole job, building aside."""
@@ -48,6 +49,8 @@ class StageProtocol(Frozen):
 class Protocol(Frozen):
     """How speed is timed: one request at a time, ABBA rounds with the baseline."""
 
+    prompt_tokens: int = Field(ge=1)
+    """Prompts are cut to this many tokens: what follows them is timed, not reading them."""
     output_tokens: int = Field(ge=1)
     """Tokens forced per timed request."""
     warmup_requests: int = Field(ge=1)

@@ -1,0 +1,111 @@
+"""Where a launch gets its engines: the one place that knows which engines there are.
+
+Knows how each is prepared and started; knows no prompt and no result. Each engine's file, and what
+it imports, is loaded only when it is asked for.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal, Protocol
+
+from bench.challenge import Challenge
+from bench.config import EngineConfig
+from bench.engines.engine import Engine
+from bench.measurement import Side
+
+EngineName = Literal["llamacpp", "simulated"]
+Starter = Callable[[], Engine]
+"""Starts an engine whose weights are ready; called from the main thread, which outlives it."""
+
+
+class EngineSource(Protocol):
+    """Prepares and starts the engines of one launch."""
+
+    model_sha256: str
+
+    def clock(self) -> float:
+        """Seconds on the clock that the launch's durations are told with."""
+
+    def prepare(self, config: EngineConfig, side: Side, *, public_ids: Sequence[int]) -> Starter:
+        """Make the weights of `config` ready, from the cache or by building them.
+
+        Raises:
+            ConfigError: the model cannot be found, or does not have what the config names.
+            JobError: the weights could not be written.
+        """
+
+    def close(self) -> None:
+        """Let go of the files handed out; engines are closed by whoever started them."""
+
+
+def open_source(
+    name: EngineName, challenge: Challenge, *, cache_folder: Path, seed: int
+) -> EngineSource:
+    """Return the source of the engines called `name`.
+
+    Raises:
+        ConfigError: the challenge's model is not there or not the pinned bytes.
+    """
+    if name == "simulated":
+        return SimulatedSource(challenge, seed=seed)
+    return LlamaCppSource(challenge, cache_folder)
+
+
+class SimulatedSource:
+    """Engines on paper that share a virtual clock."""
+
+    def __init__(self, challenge: Challenge, *, seed: int) -> None:
+        from bench.engines.simulated import VirtualClock  # noqa: PLC0415  # its one door
+
+        self.model_sha256 = challenge.model.sha256
+        self._clock = VirtualClock()
+        self._seed = seed
+
+    def clock(self) -> float:
+        """Seconds on the virtual clock."""
+        return self._clock.seconds
+
+    def prepare(self, config: EngineConfig, side: Side, *, public_ids: Sequence[int]) -> Starter:  # noqa: ARG002
+        """Prepare nothing; each side has noise of its own."""
+        from bench.engines.simulated import SimulatedEngine  # noqa: PLC0415  # its one door
+
+        return lambda: SimulatedEngine(config, seed=f"{self._seed} {side}", clock=self._clock)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class LlamaCppSource:
+    """llama.cpp servers on weight files from a cache."""
+
+    def __init__(self, challenge: Challenge, cache_folder: Path) -> None:
+        from bench.artefacts.cache import ArtefactCache  # noqa: PLC0415  # loads gguf
+        from bench.artefacts.model_file import locate  # noqa: PLC0415  # loads gguf
+
+        self._start_seconds = challenge.protocol.screen.wall_seconds
+        self._model = locate(challenge.model, cache_folder)
+        self._stack = ExitStack()
+        self._cache = ArtefactCache(cache_folder)
+        self.model_sha256 = self._model.sha256
+
+    def clock(self) -> float:
+        """Seconds on the monotonic clock."""
+        return time.perf_counter()
+
+    def prepare(self, config: EngineConfig, side: Side, *, public_ids: Sequence[int]) -> Starter:  # noqa: ARG002
+        """Find or build the weight file; see `EngineSource.prepare`."""
+        from bench.artefacts.artefact import build  # noqa: PLC0415  # loads gguf
+        from bench.engines.llamacpp import LlamaCppEngine  # noqa: PLC0415  # its one door
+        from bench.placement import engine_cores  # noqa: PLC0415
+
+        artefact = build(config, self._model, self._cache, public_ids=public_ids)
+        cores = engine_cores(config.threads)
+        return lambda: LlamaCppEngine(
+            config, artefact, cores=cores, start_seconds=self._start_seconds
+        )
+
+    def close(self) -> None:
+        """Let the cache evict again."""
+        self._cache.close()

@@ -1,0 +1,161 @@
+"""Times candidate and baseline in turns, A B B A, until the ratio is known well enough.
+
+A neighbour that eats memory bandwidth slows both sides of a pair alike, so ratios survive what
+single timings do not. Knows engines and prompts; knows no weights, no perplexity and no record.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+from bench.challenge import StageProtocol
+from bench.engines.engine import Engine
+from bench.measurement import Drafting, Sample, Side
+from bench.noise import interval
+
+WARMUP_TOKENS = 8
+"""Enough to touch every weight and code path; a full request would cost a screen a second."""
+OVERTIME = 2.0
+"""With fewer kept pairs than asked for, timing may go on to this multiple of its seconds."""
+
+
+class Prompt(NamedTuple):
+    """A tokenized prompt."""
+
+    id: str
+    token_ids: tuple[int, ...]
+
+
+class Plan(NamedTuple):
+    """Which prompt is served when; none is served twice by one engine."""
+
+    warmup: tuple[Prompt, ...]
+    rounds: tuple[Prompt, ...]
+
+
+class Blame(Protocol):
+    """Marks the side whose engine is at work, for whoever attributes failures."""
+
+    def __call__(self, side: Side) -> AbstractContextManager[None]:
+        """Return a context in which failures belong to `side`."""
+
+
+def plan_prompts(
+    prompts: Sequence[Prompt], *, digest_prompts: int, warmup_requests: int, seed: int
+) -> Plan:
+    """Return the plan: the fixed digest prompts first, the others in an order drawn by `seed`."""
+    rest = list(prompts[digest_prompts:])
+    random.Random(f"prompts {seed}").shuffle(rest)
+    warmup = rest[:warmup_requests]
+    return Plan(tuple(warmup), (*prompts[:digest_prompts], *rest[warmup_requests:]))
+
+
+class PairTimer:
+    """The timed part of one launch; `samples` and `drafting` grow as it goes."""
+
+    def __init__(
+        self,
+        engines: dict[Side, Engine],
+        *,
+        output_tokens: int,
+        min_cpu_share: float,
+        blame: Blame,
+    ) -> None:
+        self.samples: list[Sample] = []
+        self.emitted: dict[str, tuple[int, ...]] = {}
+        """Prompt id -> the candidate's tokens, of rejected samples too."""
+        self.drafting: Drafting | None = None
+        self._engines = engines
+        self._output_tokens = output_tokens
+        self._min_cpu_share = min_cpu_share
+        self._blame = blame
+
+    def warm_up(self, prompts: Iterable[Prompt]) -> None:
+        """Serve each prompt once on both sides, uncounted."""
+        for prompt in prompts:
+            for side, engine in self._engines.items():
+                with self._blame(side):
+                    engine.generate(prompt.token_ids, max_tokens=WARMUP_TOKENS)
+
+    def run(self, rounds: Sequence[Prompt], stage: StageProtocol, *, least: int, seed: int) -> None:
+        """Time rounds until the ratio is known to the stage's half-width, or time is up.
+
+        Every round but the rejected makes a pair. At least `least` rounds are run, so that the
+        output digest covers its prompts; at most the stage's pairs and the prompts given.
+        """
+        clock = self._engines["candidate"].clock
+        started = clock()
+        for number, prompt in enumerate(rounds):
+            kept = len(self.ratios())
+            if number >= least and self._is_enough(kept, stage, clock() - started, seed):
+                return
+            order: tuple[Side, Side] = ("candidate", "baseline")
+            for side in order if number % 2 == 0 else order[::-1]:
+                self.samples.append(self._timed(side, number, prompt))
+
+    def ratios(self) -> tuple[float, ...]:
+        """Return candidate speed over baseline speed of each kept pair, in order."""
+        kept = {
+            (sample.round, sample.side): sample.wall_seconds
+            for sample in self.samples
+            if sample.rejected is None
+        }
+        return tuple(
+            kept[number, "baseline"] / seconds
+            for (number, side), seconds in sorted(kept.items())
+            if side == "candidate" and (number, "baseline") in kept
+        )
+
+    def _is_enough(self, kept: int, stage: StageProtocol, spent: float, seed: int) -> bool:
+        if spent >= OVERTIME * stage.measure_seconds or kept >= stage.max_pairs:
+            return True
+        if kept < stage.min_pairs:
+            return False
+        if spent >= stage.measure_seconds:
+            return True
+        known = interval(self.ratios(), seed=seed)
+        return (known.high - known.low) / 2 < stage.half_width * known.estimate
+
+    def _timed(self, side: Side, number: int, prompt: Prompt) -> Sample:
+        engine = self._engines[side]
+        with self._blame(side):
+            cpu_before, before = engine.cpu_seconds(), engine.clock()
+            generation = engine.generate(prompt.token_ids, max_tokens=self._output_tokens)
+            wall_seconds = engine.clock() - before
+            cpu_after = engine.cpu_seconds()
+        if side == "candidate":
+            self.emitted[prompt.id] = generation.token_ids
+            self._count(generation.drafting)
+        cpu_seconds = None if cpu_after is None or cpu_before is None else cpu_after - cpu_before
+        return Sample(
+            side=side,
+            round=number,
+            prompt=prompt.id,
+            output_tokens=len(generation.token_ids),
+            wall_seconds=wall_seconds,
+            cpu_seconds=cpu_seconds,
+            tokens_sha256=tokens_sha256(generation.token_ids),
+            rejected=self._objection(wall_seconds, cpu_seconds, engine.config.threads),
+        )
+
+    def _objection(
+        self, wall_seconds: float, cpu_seconds: float | None, threads: int
+    ) -> str | None:
+        if cpu_seconds is None or cpu_seconds >= self._min_cpu_share * wall_seconds * threads:
+            return None
+        return "cpu_taken_away"
+
+    def _count(self, drafting: Drafting | None) -> None:
+        if drafting is not None:
+            so_far = self.drafting or Drafting(drafted_tokens=0, accepted_tokens=0)
+            self.drafting = Drafting(
+                drafted_tokens=so_far.drafted_tokens + drafting.drafted_tokens,
+                accepted_tokens=so_far.accepted_tokens + drafting.accepted_tokens,
+            )
+
+
+def tokens_sha256(token_ids: Iterable[int]) -> str:
+    """Return the hash a `Sample` carries: over the comma-joined decimal ids."""
+    return hashlib.sha256(",".join(map(str, token_ids)).encode()).hexdigest()

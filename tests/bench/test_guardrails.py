@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from bench.challenge import Guardrail
+from bench.guardrails import Ruling, judge
+from bench.harness import run_job
+from bench.measurement import Measurement
+from tests.bench.process_engine import make_request, write_challenge
+
+GUARDRAIL = Guardrail(
+    perplexity_ratio_cap=1.05, missing_target_logprob=-12.0, missing_target_share_cap=0.005
+)
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Measurement:
+    folder: Path = write_challenge(tmp_path_factory.mktemp("challenge"))
+    measurement = run_job(make_request(folder)).measurement
+    assert measurement is not None
+    return measurement
+
+
+def judged(measurement: Measurement, *, factor: float = 1.0, **changes: object) -> Ruling:
+    value = measurement.reference_perplexity.value * factor
+    scored = measurement.perplexity.model_copy(update={"value": value, **changes})
+    return judge(measurement.model_copy(update={"perplexity": scored}), GUARDRAIL)
+
+
+def test_what_keeps_its_quality_is_pending(clean: Measurement) -> None:
+    assert judged(clean, factor=1.0499)[:2] == ("pending", "within_guardrail")
+
+
+def test_better_than_the_reference_is_fine(clean: Measurement) -> None:
+    assert judged(clean, factor=0.5).state == "pending"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"factor": 1.051}, "perplexity_above_cap"),
+        ({"missing_targets": 1}, "missing_targets"),
+        ({"value": float("nan")}, "perplexity_not_finite"),
+        ({"value": float("inf")}, "perplexity_not_finite"),
+        ({"text_sha256": "another"}, "texts_differ"),
+        ({"tokens": 19}, "texts_differ"),
+    ],
+)
+def test_a_broken_limit_is_invalid_and_named(
+    clean: Measurement, changes: dict[str, float], reason: str
+) -> None:
+    assert judged(clean, **changes)[:2] == ("invalid", reason)
+
+
+def test_the_evidence_holds_the_numbers(clean: Measurement) -> None:
+    evidence = judged(clean, factor=2.0).evidence
+
+    assert evidence["perplexity_ratio"] == pytest.approx(2.0)
+    assert evidence["perplexity_ratio_cap"] == 1.05
+    assert evidence["missing_share"] == 0.0
+
+
+def test_missing_targets_come_before_the_cap_they_flatter(clean: Measurement) -> None:
+    assert judged(clean, factor=2.0, missing_targets=5).reason == "missing_targets"

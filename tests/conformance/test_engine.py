@@ -1,0 +1,144 @@
+"""What every `Engine` must do; each implementation passes all of it."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.challenge_files import load_challenge
+from bench.config import EngineConfig, KeptVocabulary, WeightRecipe
+from bench.engine_sources import EngineName, EngineSource, open_source
+from bench.engines.engine import Engine
+from sandbox.errors import ConfigError
+
+CHALLENGE = load_challenge("smollm2-135m-cpu").challenge
+REAL = pytest.param("llamacpp", marks=[pytest.mark.engine, pytest.mark.enable_socket])
+SMALL = EngineConfig(weights=WeightRecipe(vocabulary=KeptVocabulary(strategy="first", size=2048)))
+TEXT = "It was the best of times, it was the worst of times, it was the age of"
+
+
+@pytest.fixture(scope="module", params=["simulated", REAL])
+def source(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EngineSource]:
+    name: EngineName = request.param
+    folder: Path = tmp_path_factory.mktemp("cache")
+    try:
+        opened = open_source(name, CHALLENGE, cache_folder=folder, seed=1)
+    except ConfigError as error:
+        pytest.skip(f"the model is not installed: {error}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def engine(source: EngineSource) -> Iterator[Engine]:
+    started = source.prepare(EngineConfig(), "baseline", public_ids=())()
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def small_engine(source: EngineSource) -> Iterator[Engine]:
+    started = source.prepare(SMALL, "candidate", public_ids=())()
+    yield started
+    started.close()
+
+
+def test_it_says_what_it_is(engine: Engine) -> None:
+    assert engine.name
+    assert engine.version
+    assert engine.artefact
+    assert engine.artefact_bytes > 1_000_000
+    assert engine.config == EngineConfig()
+    assert engine.simulated == (engine.name == "simulated")
+
+
+def test_text_becomes_the_same_ids_every_time(engine: Engine) -> None:
+    ids = engine.tokenize(TEXT)
+
+    assert ids == engine.tokenize(TEXT)
+    assert len(ids) > 10
+    assert all(0 <= token < 262_144 for token in ids)
+
+
+def test_longer_text_begins_like_the_shorter(engine: Engine) -> None:
+    assert engine.tokenize(f"{TEXT} wisdom")[: len(engine.tokenize(TEXT))] == engine.tokenize(TEXT)
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_exactly_the_asked_number_of_tokens_is_emitted(engine: Engine, count: int) -> None:
+    assert len(engine.generate(engine.tokenize(TEXT), max_tokens=count).token_ids) == count
+
+
+def test_greedy_decoding_repeats_itself_within_a_launch(engine: Engine) -> None:
+    prompt = engine.tokenize(TEXT)
+
+    assert engine.generate(prompt, max_tokens=8) == engine.generate(prompt, max_tokens=8)
+
+
+def test_the_clocks_only_go_forward(engine: Engine) -> None:
+    before, cpu_before = engine.clock(), engine.cpu_seconds()
+    engine.generate(engine.tokenize(TEXT), max_tokens=4)
+
+    assert engine.clock() > before
+    assert cpu_before is None or (engine.cpu_seconds() or 0) > cpu_before
+
+
+def test_memory_holds_at_least_the_weights(engine: Engine) -> None:
+    peak = engine.peak_memory_bytes()
+
+    assert peak is None or peak > 0.5 * engine.artefact_bytes
+
+
+def test_every_target_gets_a_log_probability(engine: Engine) -> None:
+    ids = engine.tokenize(TEXT)
+    answers = engine.logprobs(ids[:1], ids[1:])
+
+    assert len(answers) == len(ids) - 1
+    assert all(answer is not None and -40 < answer <= 1e-3 for answer in answers)
+
+
+def test_targets_asked_in_two_parts_score_the_same(engine: Engine) -> None:
+    ids = engine.tokenize(TEXT)
+    whole = engine.logprobs(ids[:1], ids[1:])
+    parts = itertools.chain(engine.logprobs(ids[:1], ids[1:6]), engine.logprobs(ids[:6], ids[6:]))
+
+    for one, other in zip(whole, parts, strict=True):
+        assert math.isclose(one or 0, other or 0, abs_tol=0.05)
+
+
+def test_no_targets_are_no_question(engine: Engine) -> None:
+    assert engine.logprobs((1, 2), ()) == ()
+
+
+def test_a_target_outside_the_kept_vocabulary_is_none_and_not_skipped(
+    engine: Engine, small_engine: Engine
+) -> None:
+    ids = engine.tokenize(f"{TEXT} phenomenological hermeneutics")
+    answers = small_engine.logprobs(ids[:1], ids[1:])
+
+    assert len(answers) == len(ids) - 1
+    assert None in answers
+    assert any(answer is not None for answer in answers)
+
+
+def test_a_reduced_vocabulary_emits_full_ids_it_kept(engine: Engine, small_engine: Engine) -> None:
+    emitted = small_engine.generate(engine.tokenize(TEXT), max_tokens=8).token_ids
+
+    assert all(0 <= token < 262_144 for token in emitted)
+    assert None not in small_engine.logprobs(engine.tokenize(TEXT)[:1], emitted)
+
+
+def test_a_reduced_vocabulary_does_not_tokenize(small_engine: Engine) -> None:
+    with pytest.raises(ConfigError) as caught:
+        small_engine.tokenize(TEXT)
+    assert caught.value.code == "reduced_vocabulary"
+
+
+def test_closing_twice_is_fine(source: EngineSource) -> None:
+    engine = source.prepare(EngineConfig(), "candidate", public_ids=())()
+    engine.close()
+    engine.close()
