@@ -22,7 +22,7 @@ def command(
     attempts: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many.", show_default="no limit")
     ] = None,
-    minutes: Annotated[float, typer.Option(help="Stop after so long.")] = 7.0,
+    minutes: Annotated[float, typer.Option(help="Stop after so long.")] = 7.5,
     budget_usd: Annotated[
         float | None, typer.Option(help="Spend no more than this.", show_default="no limit")
     ] = None,

@@ -1,0 +1,332 @@
+"""A session: opened or taken up again, ridden until a limit, left resumable.
+
+Knows which parts there are and in which order they start and stop; what they do is theirs. The
+record is opened under the session's lock; everything that runs is owned by one TaskGroup.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from agents.model import Model
+from agents.models.offline import OfflineModel
+from orchestrator.checkpoints import GroupCommitSaver
+from orchestrator.crew import Crew, Pace
+from orchestrator.duties import StopReason
+from orchestrator.lane import Lane, LaneRules
+from orchestrator.logs import configure_logs
+from orchestrator.opening import (
+    Opened,
+    RunOptions,
+    create_session,
+    reopen_session,
+    write_beginning,
+    write_resumption,
+)
+from orchestrator.session_folder import ATTEMPTS, CHALLENGE, CHECKPOINTS, LOG, RECORD, locked
+from orchestrator.settings import Settings, load_settings
+from orchestrator.supervisor import build, calm_collector, ride
+from sandbox.errors import ConfigError, PacelineError
+from sandbox.job import Sandbox
+from sandbox.local import LocalSandbox
+from tools.jobs import Command, Workplace, harness
+from tools.limits import Limits
+from tools.record.events import Event, SessionStopped
+from tools.record.projection import Projection
+from tools.record.recorder import Recorder
+from tools.record.sqlite_store import SqliteStore
+
+SETTLING: frozenset[StopReason] = frozenset({"attempts", "minutes", "budget", "no_progress"})
+"""Stops after which nothing stays queued; after the others a resume goes on with the queue."""
+TICK_SECONDS = 0.25
+
+OnEvent = Callable[[Event, Projection], None]
+
+log = structlog.get_logger()
+
+
+class SessionSummary(NamedTuple):
+    """What a ride came to."""
+
+    session: str
+    folder: Path
+    reason: str
+    attempts: int
+    measured: int
+    best: str | None
+    """Attempt id."""
+    events: int
+    head_hash: str
+
+
+def model_named(spec: str) -> Model:
+    """Return the thinking model `spec` names.
+
+    Raises:
+        ConfigError: there is none; whoever typed it sees which there are.
+    """
+    if spec == "offline":
+        return OfflineModel()
+    raise ConfigError(f"unknown model {spec!r}", code="unknown_model", hint="known are: offline")
+
+
+class Parts(NamedTuple):
+    """What a session is made of besides its options; tests and benchmarks exchange some."""
+
+    settings: Settings
+    sandbox: Sandbox
+    models: Callable[[str], Model] = model_named
+    command: Command = harness
+    clock: Callable[[], float] = time.time
+    offer_pause_seconds: float = 1.0
+    inbox_pause_seconds: float = 2.0
+    device: str = "cpu"
+
+
+async def run_session(
+    options: RunOptions, *, on_event: OnEvent | None = None, parts: Parts | None = None
+) -> SessionSummary:
+    """Open a new session and ride until a limit or until it is asked to stop.
+
+    Args:
+        options: what was typed.
+        on_event: called with each event, and the folds that contain it already.
+        parts: None = this machine's settings and the local sandbox.
+
+    Raises:
+        ConfigError: an option, a challenge, a persona or the model file cannot be used.
+        RecordError: the session's folder or record cannot be written.
+        KeyboardInterrupt: asked to stop twice; the session can be resumed.
+    """
+    parts = parts or default_parts()
+    model = parts.models(options.model)  # a slip here must not leave an empty session behind
+    opened = await create_session(options, settings=parts.settings, clock=parts.clock)
+    with locked(opened.folder):
+        async with _recorder(opened.folder, parts, session=opened.folder.name) as recorder:
+            await write_beginning(recorder, opened)
+            return await Session(recorder, opened, parts, model).ride(on_event)
+
+
+async def resume_session(
+    folder: Path,
+    *,
+    minutes: float | None = None,
+    attempts: int | None = None,
+    budget_usd: float | None = None,
+    on_event: OnEvent | None = None,
+    parts: Parts | None = None,
+) -> SessionSummary:
+    """Go on after a stop or a kill.
+
+    What is given replaces the session's limit; `attempts` and `budget_usd` are totals. Without
+    them a ride that hit its limit gets the same again, any other what was left.
+
+    Raises:
+        SessionBusy: another process rides it.
+        RecordError: damaged, or of a newer format.
+        KeyboardInterrupt: asked to stop twice; the session can be resumed.
+    """
+    parts = parts or default_parts()
+    with locked(folder):
+        async with _recorder(folder, parts) as recorder:
+            opened = await reopen_session(
+                folder, recorder, minutes=minutes, attempts=attempts, budget_usd=budget_usd
+            )
+            await write_beginning(recorder, opened)  # a kill may have come before its end
+            await write_resumption(recorder, opened)
+            model = parts.models(opened.options.model)
+            return await Session(recorder, opened, parts, model).ride(on_event)
+
+
+def open_record(folder: Path) -> SqliteStore:
+    """Open a session's record for looking; locks and writes nothing."""
+    return SqliteStore.open_read_only(folder / RECORD)
+
+
+def default_parts() -> Parts:
+    """Return the parts of a real ride on this machine."""
+    settings = load_settings()
+    return Parts(settings, LocalSandbox())
+
+
+class Session:
+    """One ride over an opened record. Bound to one event loop."""
+
+    def __init__(self, recorder: Recorder, opened: Opened, parts: Parts, model: Model) -> None:
+        options, settings = opened.options, parts.settings
+        self._recorder = recorder
+        self._opened = opened
+        self._parts = parts
+        self._asked_at: float | None = None
+        limits = Limits(attempts=options.attempts, usd=options.budget_usd)
+        minutes = options.minutes
+        deadline = None if minutes is None else parts.clock() + 60 * minutes
+        self._deadline = deadline
+        self._model = model
+        self._crew = Crew(
+            recorder,
+            opened.riders,
+            self._model,
+            challenge=opened.challenge,
+            limits=limits,
+            pace=Pace(
+                deadline,
+                options.patience,
+                settings.turns_at_once,
+                parts.offer_pause_seconds,
+                parts.inbox_pause_seconds,
+            ),
+        )
+        place = Workplace(
+            sandbox=parts.sandbox,
+            challenge=opened.challenge,
+            attempts=opened.folder.resolve() / ATTEMPTS,
+            challenge_file=opened.folder.resolve() / CHALLENGE,
+            cache_folder=settings.cache_folder.absolute(),
+            command=parts.command,
+        )
+        rules = LaneRules(limits, deadline, parts.device, settings.finish_seconds)
+        self._lane = Lane(recorder, place, rules, clock=parts.clock)
+
+    async def ride(self, on_event: OnEvent | None = None) -> SessionSummary:
+        """Run until there is a reason to stop; write the reason down and return the summary."""
+        file = configure_logs(level=self._parts.settings.log_level, file=self._opened.folder / LOG)
+        try:
+            with self._signals(), calm_collector():
+                reason = await self._ride(on_event)
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        finally:
+            await self._model.aclose()
+            configure_logs(level=self._parts.settings.log_level)
+            if file is not None:
+                file.close()
+        return self._summary(reason)
+
+    def stop(self) -> None:
+        """Ask for the end; what runs is finished or given up, and can be resumed."""
+        self._asked_at = self._parts.clock()
+        self._crew.stop("asked")
+
+    async def _ride(self, on_event: OnEvent | None) -> StopReason:
+        async with (
+            GroupCommitSaver(self._opened.folder / CHECKPOINTS) as saver,
+            asyncio.TaskGroup() as group,
+        ):
+            lane = group.create_task(self._lane.run(), name="lane")
+            watch = group.create_task(self._crew.watch(), name="watch")
+            tell = group.create_task(self._tell(on_event), name="tell") if on_event else None
+            reason = await self._supervise(group, saver)
+            watch.cancel()
+            await self._lane.stop(lane, settle=reason in SETTLING)
+            stopped = SessionStopped(reason=reason)
+            key = f"stopped/{self._recorder.projection.resumes}"
+            await self._recorder.append("organiser", stopped, key=key)
+            if tell is not None:
+                await tell  # it ends with the event above
+        return reason
+
+    async def _supervise(self, group: asyncio.TaskGroup, saver: GroupCommitSaver) -> StopReason:
+        graph = build(self._crew, saver)
+        thread = self._recorder.store.session
+        at_once = len(self._opened.riders) + 8
+        riding = group.create_task(ride(graph, thread=thread, at_once=at_once), name="supervisor")
+        while not riding.done():
+            await asyncio.wait((riding,), timeout=TICK_SECONDS)
+            if self._is_overdue() and not riding.done():
+                riding.cancel()  # a turn that does not end; its checkpoint stands before it
+                await asyncio.wait((riding,))
+        if riding.cancelled():
+            return "minutes" if self._asked_at is None else "asked"
+        return riding.result()
+
+    def _is_overdue(self) -> bool:
+        ends = [end for end in (self._asked_at, self._deadline) if end is not None]
+        grace = self._parts.settings.finish_seconds
+        return bool(ends) and self._parts.clock() > min(ends) + grace
+
+    async def _tell(self, on_event: OnEvent) -> None:
+        store, seen = self._recorder.store, 0
+        ride_began = self._recorder.projection.seq
+        while True:
+            await store.wait(seen, timeout_seconds=60.0)
+            for event in await store.read(seen):
+                seen = event.seq
+                await self._recorder.catch_up()
+                on_event(event, self._recorder.projection)
+                if event.kind == "session_stopped" and event.seq > ride_began:
+                    return
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """First Ctrl-C: finish and stop. Second: stop at once."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def on_signal() -> None:
+            if self._asked_at is None:
+                self.stop()
+            elif task is not None:
+                task.cancel()
+
+        handled = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread
+                loop.add_signal_handler(number, on_signal)
+                handled.append(number)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._asked_at is not None:
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            for number in handled:
+                loop.remove_signal_handler(number)
+
+    def _summary(self, reason: StopReason) -> SessionSummary:
+        known = self._recorder.projection
+        nodes = known.lineage.nodes.values()
+        best = known.lineage.best()
+        return SessionSummary(
+            session=self._recorder.store.session,
+            folder=self._opened.folder,
+            reason=reason,
+            attempts=len(nodes),
+            measured=sum(node.state == "measured" for node in nodes),
+            best=best.attempt if best else None,
+            events=known.seq,
+            head_hash=known.head_hash,
+        )
+
+
+@asynccontextmanager
+async def _recorder(
+    folder: Path, parts: Parts, *, session: str | None = None
+) -> AsyncIterator[Recorder]:
+    path = folder / RECORD
+    if session is not None:
+        store = SqliteStore.create(path, session=session, clock=parts.clock)
+    else:
+        store = SqliteStore.open(path, clock=parts.clock)
+    try:
+        recorder = Recorder(store, clock=parts.clock)
+        await recorder.catch_up()
+        yield recorder
+    finally:
+        await store.close()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error worth showing: ours before a stranger's."""
+    flat: list[BaseException] = []
+    for error in group.exceptions:
+        flat += [_first(error)] if isinstance(error, BaseExceptionGroup) else [error]
+    ours = [error for error in flat if isinstance(error, PacelineError)]
+    return (ours or flat)[0]

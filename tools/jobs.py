@@ -1,0 +1,250 @@
+"""One job, from its intent in the record to its outcome: log first, adopt after a kill, rule once.
+
+Knows the record, a sandbox and the files of a job; knows no engine and no queue. What the job did
+is data (`JobOutcome`); only a record that cannot be written raises.
+"""
+
+import asyncio
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+from pydantic import JsonValue, ValidationError
+
+from bench.challenge import Challenge
+from bench.guardrails import judge
+from bench.measurement import JobOutcome
+from sandbox.errors import JobError
+from sandbox.job import Job, JobResult, JobSpec, Sandbox
+from tools.job_request import reserved_seconds
+from tools.record.events import Draft, JobEnded, JobStarted, VerdictGiven
+from tools.record.lineage import Node, Run
+from tools.record.recorder import Recorder
+
+MAX_TRIES = 2
+"""Tries lost to the machine (not to the config) before a job is given up: a machine too busy for
+one job is mostly too busy for the next, and a lane that repeats itself measures nobody else."""
+SECONDS_PER_HOUR = 3600
+ROOT = Path(__file__).resolve().parent.parent
+
+log = structlog.get_logger()
+
+Command = Callable[[Path], tuple[str, ...]]
+"""Request file -> argv of the job. The argv writes `result.json` beside the request."""
+
+
+def harness(request: Path) -> tuple[str, ...]:
+    """Return the argv that measures: the bench, in a process of its own."""
+    return (sys.executable, "-m", "bench", "--request", str(request))
+
+
+class Workplace(NamedTuple):
+    """Where and by which rules jobs run."""
+
+    sandbox: Sandbox
+    challenge: Challenge
+    attempts: Path
+    """Folder of the session's attempts."""
+    challenge_file: Path
+    cache_folder: Path
+    """Artefacts, keyed by recipe; outside the session."""
+    command: Command = harness
+
+
+async def run_job(
+    recorder: Recorder,
+    place: Workplace,
+    node: Node,
+    run: Run,
+    *,
+    cancelled: asyncio.Event | None = None,
+) -> JobEnded:
+    """Run a requested job to its one outcome.
+
+    A result that a killed session left complete is adopted; else the job runs as its next try.
+
+    Args:
+        recorder: of the session.
+        place: where it runs.
+        node: the attempt.
+        run: its requested job, without an outcome.
+        cancelled: when set, the job is stopped and its outcome is `cancelled`.
+
+    Raises:
+        RecordError: the record cannot be written; the operator sees it.
+        CancelledError: the job was stopped and has no outcome; it runs again on resume.
+    """
+    folder = place.attempts / node.attempt / run.job
+    outcome = _adopted(folder) if run.tries else None
+    tries, seconds = run.tries, 0.0
+    while outcome is None or (_is_infrastructure(outcome) and tries < MAX_TRIES):
+        tries += 1
+        started = JobStarted(job=run.job, attempt=node.attempt, try_number=tries)
+        await recorder.append("lane", started, key=f"job/{run.job}/started/{tries}")
+        outcome = await _one_try(place, node, run, folder, cancelled)
+        seconds += outcome.seconds
+    total = outcome.model_copy(update={"seconds": seconds or outcome.seconds})
+    return await _end(recorder, place, node, run, total)
+
+
+async def end_unrun(
+    recorder: Recorder, place: Workplace, node: Node, run: Run, *, code: str, message: str
+) -> JobEnded:
+    """Give a job that will not run its outcome, `cancelled`."""
+    outcome = JobOutcome(status="cancelled", fault="budget", code=code, message=message)
+    return await _end(recorder, place, node, run, outcome)
+
+
+async def _one_try(
+    place: Workplace, node: Node, run: Run, folder: Path, cancelled: asyncio.Event | None
+) -> JobOutcome:
+    try:
+        await asyncio.to_thread(_prepare, place, node, run, folder)
+        job = await place.sandbox.start(_spec(place, run, folder))
+        result = await _result(job, cancelled)
+    except (JobError, OSError) as error:
+        code = error.code if isinstance(error, JobError) else "not_started"
+        return _failed("crashed", "infrastructure", code, str(error))
+    return _outcome_of(result, folder)
+
+
+def _prepare(place: Workplace, node: Node, run: Run, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").unlink(missing_ok=True)
+    _write(folder.parent / "config.json", node.config.model_dump(mode="json"))
+    _write(folder / "request.json", request_of(place, node, run))
+
+
+def request_of(place: Workplace, node: Node, run: Run) -> Mapping[str, JsonValue]:
+    """Return the job's request as the harness reads it."""
+    return {
+        "challenge": str(place.challenge_file),
+        "config": node.config.model_dump(mode="json"),
+        "stage": run.stage,
+        "seed": run.seed,
+        "cache_folder": str(place.cache_folder),
+    }
+
+
+def _spec(place: Workplace, run: Run, folder: Path) -> JobSpec:
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.defpath))
+    return JobSpec(
+        job=run.job,
+        argv=place.command(folder / "request.json"),
+        folder=folder,
+        environment={"PATH": path, "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"},
+        wall_seconds=reserved_seconds(place.challenge, run.stage),
+        memory_bytes=place.challenge.quotas.memory_bytes,
+    )
+
+
+async def _result(job: Job, cancelled: asyncio.Event | None) -> JobResult:
+    """Wait for the job, or for the order to stop it."""
+    if cancelled is None:
+        return await job.result()
+    result = asyncio.create_task(job.result())
+    order = asyncio.create_task(cancelled.wait())
+    try:
+        await asyncio.wait((result, order), return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            await job.cancel()
+        return await result
+    finally:
+        order.cancel()
+        result.cancel()
+        await asyncio.gather(result, order, return_exceptions=True)
+
+
+def _outcome_of(result: JobResult, folder: Path) -> JobOutcome:
+    """Return the outcome; a typed one whatever the job did."""
+    if result.end == "timed_out":
+        seconds = f"{result.wall_seconds:.0f} s"
+        outcome = _failed("timed_out", "agent", "wall_clock", f"stopped after {seconds}")
+    elif result.end == "out_of_memory":
+        outcome = _failed("out_of_memory", "agent", "memory", "more memory than the challenge has")
+    elif result.end == "cancelled":
+        outcome = _failed("cancelled", "budget", "session_over", "the session ended first")
+    elif result.end == "lost":
+        outcome = _failed("crashed", "infrastructure", "lost", "the job was lost")
+    else:
+        outcome = _reported(result, folder)
+    return outcome.model_copy(update={"seconds": result.wall_seconds})
+
+
+def _reported(result: JobResult, folder: Path) -> JobOutcome:
+    path = folder / "result.json"
+    if path.is_file():
+        try:
+            return JobOutcome.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            where = ".".join(map(str, problem["loc"])) or "result.json"
+            return _failed("rubbish", "agent", "unreadable_result", f"{where}: {problem['msg']}")
+    last = (result.stderr_tail.strip().splitlines() or ["no output"])[-1]
+    if result.exit_code == 0:
+        return _failed("rubbish", "agent", "no_result", f"it ended without a result: {last}")
+    return _failed("crashed", "agent", "crashed", f"exit code {result.exit_code}: {last}")
+
+
+def _adopted(folder: Path) -> JobOutcome | None:
+    """Return the complete outcome an earlier try left behind."""
+    try:
+        return JobOutcome.model_validate_json((folder / "result.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+async def _end(
+    recorder: Recorder, place: Workplace, node: Node, run: Run, outcome: JobOutcome
+) -> JobEnded:
+    cap = reserved_seconds(place.challenge, run.stage)
+    seconds = min(outcome.seconds, cap)
+    usd = seconds * place.challenge.device_usd_per_hour / SECONDS_PER_HOUR
+    ended = JobEnded(
+        job=run.job,
+        attempt=node.attempt,
+        outcome=outcome,
+        spent_seconds=seconds,
+        spent_usd=math.floor(usd * 1e6) / 1e6,  # never more than was reserved, rounded up
+    )
+    drafts = [Draft("lane", ended, f"job/{run.job}/ended"), *_verdict(place, node, run, outcome)]
+    events = await recorder.append_all(drafts)
+    log.info("job_ended", job=run.job, status=outcome.status, seconds=round(seconds, 2))
+    stored: JobEnded = events[0].payload
+    return stored
+
+
+def _verdict(place: Workplace, node: Node, run: Run, outcome: JobOutcome) -> list[Draft]:
+    """Return the guardrail's ruling; a screen never overrules a full run."""
+    if outcome.measurement is None or (run.stage == "screen" and node.best_stage == "full"):
+        return []
+    ruling = judge(outcome.measurement, place.challenge.guardrail)
+    verdict = VerdictGiven(
+        attempt=node.attempt,
+        verdict=ruling.state,
+        reason=ruling.reason,
+        evidence=ruling.evidence,
+        by="guardrail",
+    )
+    return [Draft("guardrail", verdict, f"verdict/{run.job}")]
+
+
+def _failed(status: str, fault: str, code: str, message: str) -> JobOutcome:
+    return JobOutcome.model_validate(
+        {"status": status, "fault": fault, "code": code, "message": message[:2000]}
+    )
+
+
+def _is_infrastructure(outcome: JobOutcome) -> bool:
+    return outcome.measurement is None and outcome.fault == "infrastructure"
+
+
+def _write(path: Path, data: Mapping[str, JsonValue]) -> None:
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps(data, indent=1, sort_keys=True))
+    draft.replace(path)
