@@ -10,8 +10,9 @@ from agents.policies.physics import Shape
 from bench.config import EngineConfig, KeepStrategy
 from tools.record.lineage import Lineage, Node
 
-_GUESSED_SHARE = 0.002
-"""Of targets missed at a quarter of the rows, before anybody measured the strategy."""
+_GUESSED_SHARE = 0.02
+"""Of targets missed at a quarter of the rows, before anybody measured a strategy; rare words thin
+out with the square of the rows kept."""
 
 _RISE_PER_SHARE = 10.0
 """A missed target costs ln(262144) minus what it would have cost: about 10 nats."""
@@ -35,9 +36,10 @@ class KeepSets:
 
     def missed_share(self, strategy: KeepStrategy, size: int) -> float:
         """Return the expected share of targets outside the keep-set."""
-        points = self._known.get(strategy)
+        points = self._known.get(strategy) or self._others(strategy)
         if not points:
-            return 0.0 if strategy == "public_text" else _GUESSED_SHARE * self._rows / 4 / size
+            fitted = strategy == "public_text"
+            return 0.0 if fitted else _GUESSED_SHARE * (self._rows / 4 / size) ** 2
         below = max((known for known in points if known <= size), default=None)
         above = min((known for known in points if known >= size), default=self._rows)
         high = points.get(above, 0.0)
@@ -47,6 +49,17 @@ class KeepSets:
             return high
         way = log(size / below) / log(above / below)
         return points[below] + way * (high - points[below])
+
+    def _others(self, strategy: KeepStrategy) -> dict[int, float]:
+        """What the other strategies say of one nobody tried; a fitted set is unlike them all."""
+        if strategy == "public_text":
+            return {}
+        return {
+            size: share
+            for other, points in self._known.items()
+            if other != "public_text"
+            for size, share in points.items()
+        }
 
 
 def _missed_share(node: Node) -> float:

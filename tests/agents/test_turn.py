@@ -126,7 +126,7 @@ async def test_a_turn_killed_anywhere_and_run_again_ends_the_same(
     assert len([e for e in events if e.kind == "job_requested"]) <= 1
 
 
-class Killed(Exception):  # noqa: N818  (not an error of ours: the process is gone)
+class Killed(Exception):
     """Stands for kill -9."""
 
 
