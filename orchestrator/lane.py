@@ -55,6 +55,7 @@ class Lane:
         self._clock = clock
         self._stopping = asyncio.Event()
         self._cancel_job = asyncio.Event()
+        self._holder: int | None = None
 
     async def run(self) -> None:
         """Run jobs until `stop`."""
@@ -67,7 +68,10 @@ class Lane:
                 await self._recorder.store.wait(seq, timeout_seconds=IDLE_SECONDS)
                 continue
             with contextlib.suppress(JobTimeout):  # somebody else's session holds the device
-                async with device_lane(self._rules.device, timeout_seconds=LOCK_SECONDS):
+                lane = device_lane(
+                    self._rules.device, timeout_seconds=LOCK_SECONDS, on_wait=self._tell_of_wait
+                )
+                async with lane:
                     if not self._stopping.is_set():
                         await self._run(*pair)
 
@@ -86,6 +90,12 @@ class Lane:
             await task
         if settle:
             await self._settle()
+
+    def _tell_of_wait(self, holder: int | None) -> None:
+        """Say once per holder that another session has the device."""
+        if holder != self._holder:
+            self._holder = holder
+            log.warning("lane_is_held", device=self._rules.device, held_by_pid=holder)
 
     async def _run(self, node: Node, run: Run) -> None:
         await run_job(self._recorder, self._place, node, run, cancelled=self._cancel_job)

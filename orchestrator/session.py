@@ -192,7 +192,9 @@ class Session:
             cache_folder=settings.cache_folder.absolute(),
             command=parts.command,
         )
-        rules = LaneRules(limits, deadline, parts.device, settings.finish_seconds)
+        # on paper no core is taken: a rehearsal need not wait for a real ride
+        device = "simulated" if opened.challenge.engine == "simulated" else parts.device
+        rules = LaneRules(limits, deadline, device, settings.finish_seconds)
         self._lane = Lane(recorder, place, rules, clock=parts.clock)
 
     async def ride(self, on_event: OnEvent | None = None) -> SessionSummary:

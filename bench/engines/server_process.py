@@ -103,10 +103,10 @@ class ServerProcess:
     def close(self) -> None:
         """End the process; safe to call twice."""
         self.peak_memory_bytes()
-        self._connection.close()
         if self._process.poll() is None:
             self._process.kill()  # it holds nothing worth saving
         self._process.wait()
+        self._connection.close()  # last: another thread may read from it until the process ends
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()

@@ -15,7 +15,7 @@ from bench.frozen import parse
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "bench" / "challenges").glob("*/challenge.toml"))
-EXAMPLES = sorted((ROOT / "examples").glob("*/challenge.toml"))
+EXAMPLES = sorted((ROOT / "examples").glob("gemma-*/challenge.toml"))
 TEXTS = ROOT / "bench" / "challenges" / "texts"
 LAST_YEAR_OF_DEATH = 1924
 """More than a hundred years ago when the texts were chosen, in 2026."""

@@ -10,10 +10,10 @@ import asyncio
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from sandbox.errors import RecordError
 from tools.record.arrivals import Arrivals
@@ -26,6 +26,10 @@ from tools.record.writer import Request, Writer
 
 APPLICATION_ID = 0x7061636C
 """`pacl`, in the file's header: tells a record from any other SQLite file."""
+
+CHECKPOINT_PAGES = 10_000
+"""40 MB of log before SQLite copies it into the file: while it copies, appends wait, and with its
+own 1,000 pages that is more than one append in a hundred."""
 
 BUSY_SECONDS = 10.0
 """How long to wait for another process's transaction; they last milliseconds."""
@@ -46,8 +50,10 @@ CREATE VIRTUAL TABLE message_text USING fts5(body, content='');
 """
 
 _COLUMNS = "seq, time, actor, kind, payload, key, previous_hash, hash"
-_AFTER = f"SELECT {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608  (constants)
-_BY_KEYS = f"SELECT {_COLUMNS} FROM events WHERE key IN (SELECT value FROM json_each(?))"  # noqa: S608
+_EVENT = "seq, time, (SELECT id FROM session), actor, kind, NULL, key, previous_hash, hash, payload"
+"""A `StoredEvent`, field by field: the payload is decoded at first look."""
+_AFTER = f"SELECT {_EVENT} FROM events WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608  (constants)
+_BY_KEYS = f"SELECT {_EVENT} FROM events WHERE key IN (SELECT value FROM json_each(?))"  # noqa: S608
 _HEAD = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
 _INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _INDEX = "INSERT INTO message_text (rowid, body) VALUES (?, ?)"
@@ -108,6 +114,7 @@ class SqliteStore:
         with _explained(path):
             connection = _connect(path, "rw")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             # Not "ro": whoever closes last folds the write-ahead log into the file.
             reader = _connect(path, "rw")
             reader.execute("PRAGMA query_only = ON")
@@ -194,7 +201,7 @@ class SqliteStore:
     def _page(self, after: int, limit: int) -> list[Event]:
         with _explained(self.path):
             rows = self._reader.execute(_AFTER, (after, limit)).fetchall()
-        return _events(rows, self.session)
+        return _events(rows)
 
     def _appended(self, events: list[Event]) -> None:
         self._tail.extend(events)
@@ -226,7 +233,7 @@ class _Transactions:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         keys = json.dumps([draft.key for ask in asks for draft in ask.drafts])
-        found = _events(connection.execute(_BY_KEYS, (keys,)).fetchall(), self._session)
+        found = _events(connection.execute(_BY_KEYS, (keys,)))
         known = {event.key: event for event in found}
         batch = chain(asks, session=self._session, head=_head(connection), known=known)
         connection.executemany(_INSERT, map(_row, batch.new_events))
@@ -240,11 +247,8 @@ def _canonical(draft: Draft, now: float) -> Canonical:
     return Canonical(clean(draft.actor), draft.payload.kind, payload, text, clean(draft.key), now)
 
 
-def _events(rows: list[Row], session: str) -> list[Event]:
-    return [
-        StoredEvent(seq, time, session, actor, kind, None, key, before, hash_, text)
-        for seq, time, actor, kind, text, key, before, hash_ in rows
-    ]
+def _events(rows: Iterable[tuple[Any, ...]]) -> list[Event]:
+    return list(map(StoredEvent._make, rows))
 
 
 def _row(event: Event) -> Row:
