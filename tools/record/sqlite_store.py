@@ -27,9 +27,9 @@ from tools.record.writer import Request, Writer
 APPLICATION_ID = 0x7061636C
 """`pacl`, in the file's header: tells a record from any other SQLite file."""
 
-CHECKPOINT_PAGES = 10_000
-"""40 MB of log before SQLite copies it into the file: while it copies, appends wait, and with its
-own 1,000 pages that is more than one append in a hundred."""
+CHECKPOINT_PAGES = 50_000
+"""200 MB of log, some 150,000 events, before SQLite copies it into the file; closing does it too.
+While it copies, appends wait: at its own 1,000 pages, more than one append in a hundred."""
 
 BUSY_SECONDS = 10.0
 """How long to wait for another process's transaction; they last milliseconds."""
