@@ -30,7 +30,8 @@ format: $(VENV)/.dev  ## rewrite the sources in the house format
 	$(VENV)/bin/ruff format .
 
 performance: $(VENV)/.dev  ## every benchmark of docs/performance.md, one after another
-	@for file in tests/performance/bench_*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+	@for file in tests/performance/bench_*.py; do \
+	  name=$$(basename $$file .py); echo "== $$name"; $(PY) -m tests.performance.$$name || exit 1; done
 
 lock: $(VENV)/.dev  ## write the hash-locked requirement files anew
 	$(COMPILE) --upgrade -o requirements/base.txt pyproject.toml

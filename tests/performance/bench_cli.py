@@ -1,6 +1,6 @@
 """How long a person waits: `--help`, looking verbs, and the picture of a large lineage.
 
-    python tests/performance/bench_cli.py
+    python -m tests.performance.bench_cli
 
 Goals: `--help` below 0.4 s wall, the picture of 5,000 attempts well below 1 s. A table for people,
 then one line of JSON.
@@ -15,14 +15,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from orchestrator.progress import panel_lines
+from orchestrator.views.lineage_svg import lineage_svg
+from orchestrator.views.lineage_tree import lineage_tree
+from tests.cli.race import folded, many_attempts, race, write_record
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from orchestrator.progress import panel_lines  # noqa: E402  (the checkout must be on the path)
-from orchestrator.views.lineage_svg import lineage_svg  # noqa: E402
-from orchestrator.views.lineage_tree import lineage_tree  # noqa: E402
-from tests.cli.race import folded, many_attempts, race, write_record  # noqa: E402
-
 RUNS = 10
 ATTEMPTS = 5000
 

@@ -12,7 +12,6 @@ import gc
 import json
 import os
 import platform
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, Self
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
