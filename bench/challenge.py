@@ -62,6 +62,57 @@ class Protocol(Frozen):
     full: StageProtocol
 
 
+class PromotionRule(Frozen):
+    """When a contender takes the record; derived and simulated in docs/statistics.md."""
+
+    trigger_sigmas: float = Field(default=2.0, ge=0)
+    """A contender's own run must lie this many launch standard deviations above the incumbent's
+    mean before fresh launches are spent on it; that run is then thrown away."""
+    launches: int = Field(default=5, ge=2)
+    """Fresh launches of contender and incumbent, in turns within each."""
+    rounds: int = Field(default=4, ge=2)
+    """Timed rounds of one fresh launch."""
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    """Chance of any false record in a whole session; the k-th test may spend
+    `alpha * 6 / (pi^2 k^2)` of it."""
+    prior_launch_sd: float = Field(default=0.02, gt=0)
+    """ln standard deviation of launches of one config, until the session has shown its own."""
+    prior_weight: float = Field(default=4.0, ge=0)
+    """Degrees of freedom that the prior counts for."""
+    wall_seconds: float = Field(default=60.0, gt=0)
+    """Hard limit of one fresh launch, building aside."""
+
+
+class VerificationRule(Frozen):
+    """What a record has to show on texts nobody saw; explained in docs/verification.md."""
+
+    pool: str = "sampled"
+    """`sampled`: written by the reference on this machine from a secret seed; `path:FILE`: own
+    texts, JSON Lines like the prompts."""
+    pool_texts: int = Field(default=64, ge=8)
+    pool_tokens: int = Field(default=48, ge=16)
+    """Of each sampled text."""
+    speed_rounds: int = Field(default=10, ge=3)
+    """Timed rounds on private prompts."""
+    public_rounds: int = Field(default=6, ge=2)
+    """Timed rounds on public prompts in the same shuffled stream, for the drop test."""
+    perplexity_tokens: int = Field(default=240, ge=16)
+    """Private targets that are scored."""
+    served_prompts: int = Field(default=6, ge=2)
+    served_tokens: int = Field(default=64, ge=16)
+    """Tokens asked for per served prompt; all of them are scored."""
+    repeated_prompts: int = Field(default=4, ge=2)
+    canaries: int = Field(default=16, ge=0)
+    speed_drift_cap: float = Field(default=0.05, gt=0, lt=1)
+    """Private speed may fall this share below the claim, and by its own noise besides."""
+    audit_share: float = Field(default=0.1, ge=0, le=1)
+    """Of all measured attempts, chosen by the chain's hash, besides records and the top five."""
+    thresholds: str = "thresholds.json"
+    """File beside the challenge: limits calibrated on honest runs."""
+    wall_seconds: float = Field(default=150.0, gt=0)
+    """Hard limit of one verification, building aside."""
+
+
 class Quotas(Frozen):
     """How much one agent may hold at once."""
 
@@ -83,6 +134,9 @@ class Challenge(Frozen):
     baseline: EngineConfig
     guardrail: Guardrail
     protocol: Protocol
+    promotion: PromotionRule = PromotionRule()
+    verification: VerificationRule | None = None
+    """None: nothing is verified."""
     quotas: Quotas
     claim_seconds: float = Field(gt=0)
     """A claim expires after this long."""

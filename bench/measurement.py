@@ -5,11 +5,16 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from bench.frozen import Frozen
+from bench.verification import Verification
 
-Stage = Literal["screen", "full"]
+RiderStage = Literal["screen", "full"]
 """screen: few pairs and a short passage, to decide whether a full run is worth its time."""
 
-Side = Literal["candidate", "baseline"]
+Stage = Literal["screen", "full", "fresh", "private"]
+"""Besides what riders ask for. fresh: contender and incumbent timed in turns, for a record.
+private: the organiser's verification on texts nobody saw."""
+
+Side = Literal["candidate", "baseline", "incumbent"]
 
 
 class Interval(NamedTuple):
@@ -25,7 +30,7 @@ class Sample(Frozen):
 
     side: Side
     round: int = Field(ge=0)
-    """Pair number; a candidate and a baseline sample of one round make a pair."""
+    """Samples of one round served the same prompt, in turns; two sides of it make a pair."""
     prompt: str
     """Prompt id in the challenge's prompt file."""
     output_tokens: int
@@ -84,7 +89,7 @@ class Durations(Frozen):
 class Measurement(Frozen):
     """One launch of a candidate beside the baseline."""
 
-    stage: Stage
+    stage: RiderStage
     simulated: bool
     samples: tuple[Sample, ...]
     pair_ratios: tuple[float, ...]
@@ -111,6 +116,26 @@ class Measurement(Frozen):
     seed: int
 
 
+class FreshLaunch(Frozen):
+    """One launch of a contender beside the incumbent record and the baseline: speed only."""
+
+    simulated: bool
+    samples: tuple[Sample, ...]
+    ratios: tuple[float, ...]
+    """Contender speed over baseline speed, one per kept round."""
+    incumbent_ratios: tuple[float, ...]
+    """Incumbent over baseline, per kept round; all 1.0 where the baseline is the incumbent."""
+    contrasts: tuple[float, ...]
+    """Contender over incumbent, per kept round."""
+    baseline_tokens_per_second: float
+    output_digest: str
+    """Of the contender: equal digests = one numeric class."""
+    incumbent_digest: str
+    durations: Durations
+    stamp: Stamp
+    seed: int
+
+
 class JobOutcome(Frozen):
     """What came of a job, as the record keeps it. A failed job is data, not an exception."""
 
@@ -122,3 +147,6 @@ class JobOutcome(Frozen):
     message: str | None = None
     seconds: float = 0.0
     measurement: Measurement | None = None
+    """Of a screen or a full."""
+    fresh: FreshLaunch | None = None
+    verification: Verification | None = None

@@ -72,3 +72,9 @@ def test_nothing_has_no_interval(launches: list[list[float]]) -> None:
     with pytest.raises(JobError) as caught:
         combine(launches, seed=1)
     assert caught.value.code == "no_pairs"
+
+
+def test_no_pairs_have_no_interval() -> None:
+    with pytest.raises(JobError) as caught:
+        interval([], seed=1)
+    assert caught.value.code == "no_pairs"
