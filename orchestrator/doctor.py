@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from bench.artefacts.model_file import locate
 from bench.challenge import Challenge
+from sandbox import landlock
 from sandbox.errors import PacelineError
 from sandbox.lane import device_lane
 
@@ -57,6 +58,7 @@ def examine(challenge: Challenge, *, cache_folder: Path) -> list[Finding]:
         ("cache", lambda: _cache(cache_folder)),
         ("temporary folder", _temporary_folder),
         ("lane", _lane),
+        ("private texts", private_texts),
     ]
     return [*(_guarded(name, check) for name, check in checks), *_extras()]
 
@@ -167,6 +169,22 @@ def _temporary_folder() -> Finding:
 def _lane() -> Finding:
     with device_lane(timeout_seconds=0, on_wait=lambda _holder: None):
         return Finding("lane", ok=True, detail="free: no timed job runs on this machine")
+
+
+def private_texts(landlock_abi: int | None = None) -> Finding:
+    """Return whether candidates can be kept from what they are verified with.
+
+    Args:
+        landlock_abi: None = the kernel's; 0 = as on a kernel without Landlock.
+    """
+    version = landlock.abi() if landlock_abi is None else landlock_abi
+    if version:
+        detail = f"candidates can be kept from them by Landlock, ABI {version}"
+        return Finding("private texts", ok=True, detail=detail)
+    detail = (
+        f"candidates cannot be kept from them, so nothing is verified. {landlock.HOW_TO_GET_IT}"
+    )
+    return Finding("private texts", ok=None, detail=detail)
 
 
 def _extras() -> Iterator[Finding]:

@@ -18,12 +18,20 @@ class _Folders(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     xdg_cache_home: str = ""
+    xdg_data_home: str = ""
 
 
 def _cache() -> Path:
-    home = _Folders().xdg_cache_home
+    return _ours(_Folders().xdg_cache_home, "~/.cache")
+
+
+def _private() -> Path:
+    return _ours(_Folders().xdg_data_home, "~/.local/share")
+
+
+def _ours(home: str, default: str) -> Path:
     # the XDG standard: a relative path is to be ignored
-    base = Path(home) if home.startswith("/") else Path("~/.cache").expanduser()
+    base = Path(home) if home.startswith("/") else Path(default).expanduser()
     return base / "paceline"
 
 
@@ -36,6 +44,9 @@ class Settings(BaseSettings):
     """Folder of the sessions; relative to where the command is typed."""
     cache_folder: Annotated[Path, Field(default_factory=_cache)]
     """Folder of the artefacts (weight files), shared by all sessions."""
+    private_folder: Annotated[Path, Field(default_factory=_private)]
+    """Folder of the organiser alone, mode 0700: private texts, what was drawn from them, and the
+    key that signs receipts. Never within the sessions, the cache or the checkout."""
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     """Of the log on standard error; the session's own log holds everything from info on."""
     finish_seconds: float = Field(default=15.0, ge=0)

@@ -10,9 +10,11 @@ The root sits in the rightmost package so that each package to its left may exte
     │   └── JobTimeout
     ├── ModelError             the thinking model (not the measured one) failed
     ├── BudgetExhausted        the session may spend no more
-    └── RecordError            the session's record cannot be read or written
-        ├── VersionConflict    somebody else appended first; read again and retry
-        └── SessionBusy        the session is open in another process
+    ├── RecordError            the session's record cannot be read or written
+    │   ├── VersionConflict    somebody else appended first; read again and retry
+    │   └── SessionBusy        the session is open in another process
+    ├── VerificationUnavailable  nothing can be verified here: texts or judge would not be safe
+    └── ReceiptError           a receipt that proves nothing
 
 An error says what, the value, the limit and what to do next, and carries a stable code.
 """
@@ -100,3 +102,21 @@ class SessionBusy(RecordError):
 
     exit_code = 4
     default_code = "session_busy"
+
+
+class VerificationUnavailable(PacelineError):
+    """Verification refuses to start; the ride goes on, and the operator sees why.
+
+    Codes: `no_confinement`, `pool_missing`, `pool_readable`, `pool_unwritable`, `pool_revealed`,
+    `key_unusable`.
+    """
+
+    exit_code = 5
+    default_code = "verification_unavailable"
+
+
+class ReceiptError(PacelineError):
+    """A receipt that was altered, cannot be read, or is signed by nobody we trust."""
+
+    exit_code = 3
+    default_code = "receipt_unreadable"

@@ -30,6 +30,11 @@ class JobSpec(BaseModel):
     """Resident bytes of the whole process tree."""
     output_bytes: int = Field(default=1 << 20, gt=0)
     """Cap of each output file; what lies beyond is dropped."""
+    readable: tuple[Path, ...] | None = None
+    """Files and folders the job may read and execute, besides its folder. None = not confined. Whom
+    it matters to asks the sandbox first whether it `confines`: where it cannot, jobs run free."""
+    writable: tuple[Path, ...] = ()
+    """Files and folders a confined job may also change, besides its folder."""
 
 
 class JobResult(NamedTuple):
@@ -59,6 +64,8 @@ class Sandbox(Protocol):
     """A place where commands run."""
 
     name: str
+    confines: bool
+    """Whether `readable` and `writable` are enforced here."""
 
     async def start(self, spec: JobSpec) -> Job:
         """Start `spec` once.

@@ -2,12 +2,13 @@
 
 What it does: a process tree of its own that ends with the job, with us and with `kill -9` of us;
 wall-clock and resident-memory limits for the whole tree; capped output; exactly the environment
-that was asked for; no core dumps.
+that was asked for; no core dumps; and where the kernel has Landlock, only the files that the spec
+names.
 
-What it does NOT protect against: reading any file we may read, the network, signals to our other
-processes (a job may kill its own launcher and then leave the tree), a fork bomb (nothing limits the
-number of processes), filling the disk (one file is capped, their number is not), or memory taken
-faster than five looks a second can see. It is for configs, not for strangers' code.
+What it does NOT protect against: the network, a fork bomb (nothing limits the number of processes),
+filling the disk (one file is capped, their number is not), or memory taken faster than five looks a
+second can see. A job that is not confined may also read any file we may, and signal our other
+processes (kill its own launcher, and so leave the tree). For configs, not for strangers' code.
 """
 
 import asyncio
@@ -22,7 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Self
 
-from sandbox import processes
+from sandbox import landlock, processes
+from sandbox.confined import confined_argv
 from sandbox.errors import JobError
 from sandbox.job import JobEnd, JobResult, JobSpec
 
@@ -169,6 +171,10 @@ class LocalSandbox:
 
     name = "local"
 
+    def __init__(self, *, landlock_abi: int | None = None) -> None:
+        """Run jobs here; `landlock_abi` None = the kernel's, 0 = as on a kernel without it."""
+        self.confines = (landlock.abi() if landlock_abi is None else landlock_abi) > 0
+
     async def start(self, spec: JobSpec) -> LocalJob:
         """Start `spec` once, in `spec.folder`, which is made when it is missing.
 
@@ -185,18 +191,24 @@ class LocalSandbox:
             )
         try:
             spec.folder.mkdir(parents=True, exist_ok=True)
-            process = _spawn(spec, command)
+            process = _spawn(spec, self._argv(spec, command))
         except OSError as error:
             raise JobError(
                 f"job {spec.job!r} could not be started: {error}", code="not_started"
             ) from error
         return LocalJob(spec, process)
 
+    def _argv(self, spec: JobSpec, command: str) -> tuple[str, ...]:
+        argv = (command, *spec.argv[1:])
+        if spec.readable is None or not self.confines:
+            return argv
+        return confined_argv(argv, read=spec.readable, write=(*spec.writable, spec.folder))
 
-def _spawn(spec: JobSpec, command: str) -> subprocess.Popen[bytes]:
+
+def _spawn(spec: JobSpec, argv: tuple[str, ...]) -> subprocess.Popen[bytes]:
     launcher = (sys.executable, "-I", "-S", str(LAUNCHER), str(FILE_BYTES))
     return subprocess.Popen(
-        (*launcher, command, *spec.argv[1:]),
+        (*launcher, *argv),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

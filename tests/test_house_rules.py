@@ -50,6 +50,7 @@ DOORS = {
     "langchain_core": {"orchestrator/supervisor.py", "orchestrator/checkpoints.py"},
     "sqlite3": {"tools/record/sqlite_store.py", "orchestrator/checkpoint_file.py"},
     "xllamacpp": {"bench/engines/llamacpp_server.py"},
+    "cryptography": {"orchestrator/keys.py"},
 }
 
 

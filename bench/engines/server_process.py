@@ -1,7 +1,8 @@
 """A model server in a process of its own, and one connection to it.
 
 Knows processes, sockets and JSON; knows no tokens and no config. Start it from a thread that
-outlives it: the kernel ends it with that thread.
+outlives it: the kernel ends it with that thread. The module may be anybody's: where the kernel has
+Landlock the process is confined before the first line of it runs.
 """
 
 import contextlib
@@ -16,11 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import bench
+from bench.confinement import ROOT, engine_reach, link_code
+from sandbox import landlock
+from sandbox.confined import confined_argv
 from sandbox.errors import JobError, JobTimeout
 
 READY = "ready"
@@ -43,6 +46,8 @@ class ServerProcess:
         *,
         start_seconds: float,
         request_seconds: float,
+        readable: Sequence[Path] = (),
+        landlock_abi: int | None = None,
     ) -> None:
         """Start and wait until it serves.
 
@@ -51,6 +56,9 @@ class ServerProcess:
             params: text of the parameter file; the socket to serve on is `SOCKET_NAME`.
             start_seconds: limit for loading.
             request_seconds: limit for one request.
+            readable: files and folders it needs besides Python and our `bench` and `sandbox`: its
+                weights, a submission's folder. It writes only its own temporary folder.
+            landlock_abi: None = the kernel's; 0 = as on a kernel without it, not confined.
 
         Raises:
             JobError: `engine_died` or `engine_start_timeout`, with the end of its messages.
@@ -59,7 +67,8 @@ class ServerProcess:
         self._peak_bytes: int | None = None
         self._connection = _UnixConnection(self._folder / SOCKET_NAME, request_seconds)
         (self._folder / "params.json").write_text(params)
-        self._process = self._spawn(module)
+        is_confined = (landlock.abi() if landlock_abi is None else landlock_abi) > 0
+        self._process = self._spawn(module, readable if is_confined else None)
         try:
             self._wait_until_ready(start_seconds)
         except BaseException:
@@ -112,13 +121,24 @@ class ServerProcess:
                 stream.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _spawn(self, module: str) -> subprocess.Popen[bytes]:
-        root = Path(bench.__file__).parents[1]
+    def _spawn(self, module: str, readable: Sequence[Path] | None) -> subprocess.Popen[bytes]:
+        """Start the server; `readable` None = not confined."""
+        params = str(self._folder / "params.json")
+        argv: tuple[str, ...] = (sys.executable, "-m", module, "--params", params)
+        path = ROOT
+        if readable is not None:
+            reach = engine_reach(self._folder, readable)
+            argv = confined_argv(argv, read=reach.readable, write=reach.writable)
+            path = link_code(self._folder / "code")
         with (self._folder / "stderr.txt").open("wb") as errors:
             return subprocess.Popen(
-                [sys.executable, "-m", module, "--params", str(self._folder / "params.json")],
+                argv,
                 cwd=self._folder,
-                env={"PYTHONPATH": str(root), "LC_ALL": "C.UTF-8"},  # nothing inherited
+                env={  # nothing inherited
+                    "PYTHONPATH": str(path),
+                    "TMPDIR": str(self._folder),
+                    "LC_ALL": "C.UTF-8",
+                },
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
