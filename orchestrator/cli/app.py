@@ -12,12 +12,16 @@ from orchestrator.cli import (
     board,
     challenges,
     doctor,
+    export,
+    invalidate,
     leaderboard,
     lineage,
     personas,
+    reinstate,
     replay,
     resume,
     run,
+    verify,
 )
 from orchestrator.cli.options import TableFormat
 from sandbox.errors import PacelineError
@@ -50,6 +54,10 @@ VERBS = {
     "leaderboard": leaderboard,
     "lineage": lineage,
     "attempt": attempt,
+    "invalidate": invalidate,
+    "reinstate": reinstate,
+    "verify": verify,
+    "export": export,
     "bench": bench,
     "personas": personas,
     "challenges": challenges,

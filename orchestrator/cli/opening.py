@@ -34,8 +34,12 @@ class Looked(NamedTuple):
 
     def leaderboard(self) -> Leaderboard:
         """Rank what was measured."""
-        lineage = self.projection.lineage
-        return leaderboard(lineage, session=self.store.session, challenge=self.challenge)
+        return leaderboard(
+            self.projection.lineage,
+            session=self.store.session,
+            challenge=self.challenge,
+            rule=self.projection.promotion_rule,
+        )
 
     def node(self, attempt: str) -> Node:
         """Return an attempt.

@@ -16,6 +16,15 @@ SessionArgument = Annotated[
 FormatOption = Annotated[
     TableFormat | None, typer.Option("--format", help="How data is printed; table by default.")
 ]
+AttemptArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="SESSION|ATTEMPT", help="A session (or the latest), then an attempt."),
+]
+NoteOption = Annotated[str, typer.Option(help="What people should know about it.")]
+ByOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Who rules.", show_default="who is logged in"),
+]
 F = TypeVar("F", bound=str)
 
 
@@ -71,3 +80,19 @@ def expect(given: Order, *names: str) -> tuple[str, ...]:
         f"{given.action!r} takes {wanted}, but got {' '.join(given.rest) or 'nothing'!r}",
         hint=f"write: [SESSION] {given.action} {' '.join(names)}".rstrip(),
     )
+
+
+def split_attempt(verb: str, words: Sequence[str]) -> tuple[str, str]:
+    """Return session and attempt of `[SESSION] ATTEMPT`.
+
+    Raises:
+        ConfigError: too few or too many words.
+    """
+    match words:
+        case [attempt]:
+            return LATEST, attempt
+        case [session, attempt]:
+            return session, attempt
+    from sandbox.errors import ConfigError
+
+    raise ConfigError(f"{verb} takes [SESSION] ATTEMPT, but got {' '.join(words)!r}")

@@ -28,12 +28,13 @@ def command(
     with look(session) as looked:
         folder, told = looked.folder, looked.projection.seq
     watched(
-        lambda on_event: resume_session(
+        lambda on_event, parts: resume_session(
             folder,
             minutes=minutes,
             attempts=attempts,
             budget_usd=budget_usd,
             on_event=on_event,
+            parts=parts,
         ),
         after=told,
     )

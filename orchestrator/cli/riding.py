@@ -8,8 +8,10 @@ import typer
 
 from orchestrator.cli.opening import look
 from orchestrator.cli.output import console, show
+from orchestrator.judge import RECEIPTS
+from orchestrator.parts import OnEvent, Parts, default_parts
 from orchestrator.progress import progress_on
-from orchestrator.session import OnEvent, SessionSummary
+from orchestrator.session import SessionSummary
 from orchestrator.settings import load_settings
 from orchestrator.views.leaderboard_table import NARROW
 from orchestrator.views.summary import summary_view
@@ -19,14 +21,14 @@ from tools.record.projection import Projection
 EXIT_CODES = {"asked": 130, "failed": 1}
 """By reason of the stop; limits that were reached are what was ordered."""
 
-Ride = Callable[[OnEvent], Coroutine[Any, Any, SessionSummary]]
+Ride = Callable[[OnEvent, Parts], Coroutine[Any, Any, SessionSummary]]
 
 
 def watched(ride: Ride, *, after: int = 0) -> None:
     """Ride with live progress, print the summary, end with the documented exit code.
 
     Args:
-        ride: starts the ride with a callback for events.
+        ride: starts the ride with a callback for events, and the parts to ride with.
         after: seq up to which a resumed session was told before; not told again.
     """
     with progress_on(console()) as progress:
@@ -35,13 +37,17 @@ def watched(ride: Ride, *, after: int = 0) -> None:
             if event.seq > after:
                 progress.on_event(event, projection)
 
-        summary = asyncio.run(ride(on_event))
+        summary = asyncio.run(ride(on_event, default_parts()._replace(tell=progress.note)))
     with look(str(summary.folder)) as looked:
         session = _shortest_name(summary)
         narrow = console().width < NARROW
         show(
             *summary_view(
-                looked.projection, session=session, challenge=looked.challenge, narrow=narrow
+                looked.projection,
+                session=session,
+                challenge=looked.challenge,
+                receipts=str(summary.folder / RECEIPTS),
+                narrow=narrow,
             )
         )
     raise typer.Exit(EXIT_CODES.get(summary.reason, 0))

@@ -22,7 +22,7 @@ def command(
     attempts: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many.", show_default="no limit")
     ] = None,
-    minutes: Annotated[float, typer.Option(help="Stop after so long.")] = 7.5,
+    minutes: Annotated[float, typer.Option(help="Stop after so long.")] = 12.0,
     budget_usd: Annotated[
         float | None, typer.Option(help="Spend no more than this.", show_default="no limit")
     ] = None,
@@ -30,12 +30,16 @@ def command(
     session: Annotated[
         str | None, typer.Option(help="Folder of the new session.", show_default="named by time")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option(help="Examine records on texts that nobody has seen.")
+    ] = True,
 ) -> None:
     """Open a session and ride until a limit."""
     from bench.frozen import parse
     from orchestrator.cli.riding import watched
     from orchestrator.opening import RunOptions
-    from orchestrator.session import model_named, run_session
+    from orchestrator.parts import model_named
+    from orchestrator.session import run_session
 
     typed = {
         "agents": agents,
@@ -48,7 +52,8 @@ def command(
         "budget_usd": budget_usd,
         "seed": seed,
         "session": session,
+        "verify": verify,
     }
     options = parse(RunOptions, typed, what="run")
     model_named(options.model)  # a slip here must not leave an empty session behind
-    watched(lambda on_event: run_session(options, on_event=on_event))
+    watched(lambda on_event, parts: run_session(options, on_event=on_event, parts=parts))
