@@ -1,25 +1,30 @@
 """Values with defaults, so that a test names only what it is about."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from bench.config import EngineConfig
 from bench.measurement import (
     Durations,
+    FreshLaunch,
     JobOutcome,
     Measurement,
     Perplexity,
+    RiderStage,
     Sample,
     Side,
-    Stage,
     Stamp,
 )
+from bench.verification import Finding, PrivateSpeed, TestName, Verification
 from tools.record.batch import Ask, Head, chain
 from tools.record.canonical import NO_HASH, Canonical, canonical_payload
 from tools.record.events import (
     FORMAT_VERSION,
     AgentJoined,
+    AttemptInvalidated,
     AttemptProposed,
+    AttemptReinstated,
     Draft,
     Event,
     JobEnded,
@@ -27,6 +32,9 @@ from tools.record.events import (
     JobStarted,
     MessagePosted,
     Parent,
+    PromotionDecided,
+    PromotionOpened,
+    ReceiptIssued,
     SessionOpened,
     VerdictGiven,
 )
@@ -143,7 +151,7 @@ def make_measurement(  # noqa: PLR0913  (a builder: every one has a default)
     speedup: float = 1.0,
     spread: float = 0.01,
     pairs: int = 8,
-    stage: Stage = "full",
+    stage: RiderStage = "full",
     baseline_tokens_per_second: float = 50.0,
     perplexity: float = 10.0,
     reference_perplexity: float = 10.0,
@@ -176,15 +184,78 @@ def make_measurement(  # noqa: PLR0913  (a builder: every one has a default)
         peak_memory_bytes=None,
         artefact="r" * 16,
         artefact_bytes=1000,
-        durations=Durations(
-            build_seconds=0.0,
-            load_seconds=1.0,
-            measure_seconds=3.0,
-            perplexity_seconds=1.0,
-            total_seconds=5.0,
-        ),
+        durations=make_durations(),
         stamp=make_stamp(),
         seed=1,
+    )
+
+
+def make_fresh(
+    *,
+    speedup: float = 1.0,
+    incumbent: float = 1.0,
+    rounds: int = 4,
+    spread: float = 0.01,
+    simulated: bool = False,
+    digest: str = "d" * 16,
+) -> FreshLaunch:
+    """Return a fresh launch whose ratios lie evenly within `spread` around the two speed-ups."""
+    wobble = [1 + spread * (2 * i / max(rounds - 1, 1) - 1) for i in range(rounds)]
+    sides: tuple[Side, ...] = ("baseline", "incumbent", "candidate")
+    return FreshLaunch(
+        simulated=simulated,
+        samples=tuple(make_sample(side, i) for i in range(rounds) for side in sides),
+        ratios=tuple(speedup * one for one in wobble),
+        incumbent_ratios=tuple(incumbent * one for one in wobble),
+        contrasts=(speedup / incumbent,) * rounds,
+        baseline_tokens_per_second=50.0,
+        output_digest=digest,
+        incumbent_digest="e" * 16,
+        durations=make_durations(),
+        stamp=make_stamp(),
+        seed=1,
+    )
+
+
+def make_verification(
+    *failed: TestName, speedup: float | None = 1.5, simulated: bool = False
+) -> Verification:
+    """Return a verification in which the tests named failed and the others passed."""
+    tests: tuple[TestName, ...] = ("completeness", "private_speed", "regret", "missing_targets")
+    findings = tuple(
+        Finding(test=name, status="failed" if name in failed else "passed", value=0.1, limit=0.2)
+        for name in dict.fromkeys((*tests, *failed))
+    )
+    speed = speedup and PrivateSpeed(
+        tokens_per_second=50.0 * speedup,
+        baseline_tokens_per_second=50.0,
+        speedup=speedup,
+        low=0.98 * speedup,
+        high=1.02 * speedup,
+        rounds=10,
+    )
+    return Verification(
+        findings=findings,
+        numeric_class="test",
+        speed=speed or None,
+        drawn=("t001", "t002"),
+        drawn_sha256="2" * 64,
+        timings_sha256="3" * 64,
+        output_digest="d" * 16,
+        simulated=simulated,
+        hardware={"cpu": "test"},
+        seconds=60.0,
+        seed=1,
+    )
+
+
+def make_durations() -> Durations:
+    return Durations(
+        build_seconds=0.0,
+        load_seconds=1.0,
+        measure_seconds=3.0,
+        perplexity_seconds=1.0,
+        total_seconds=5.0,
     )
 
 
@@ -225,15 +296,16 @@ def make_run(
     attempt: str,
     *,
     agent: str = "ann",
-    parents: Sequence[str] = (),
+    parents: Sequence[str | Parent] = (),
     number: int = 1,
     **measured: Any,
 ) -> list[Draft]:
     """Return the drafts of one attempt from its proposal to its verdict."""
     verdict = measured.pop("verdict", "pending")
     fingerprint = measured.pop("fingerprint", f"f-{attempt}")
+    config = measured.pop("config", EngineConfig())
     outcome = measured.pop("outcome", None) or make_measured(**measured)
-    proposed = make_attempt(attempt, parents=parents, fingerprint=fingerprint)
+    proposed = make_attempt(attempt, parents=parents, fingerprint=fingerprint, config=config)
     job = f"job/{attempt}-{number}"
     stage = measured.get("stage", "full")
     return [
@@ -243,6 +315,75 @@ def make_run(
         Draft("lane", make_ended(attempt, number=number, outcome=outcome), f"{job}/ended"),
         Draft("guardrail", make_verdict(attempt, verdict), f"verdict/{job}"),
     ]
+
+
+def make_invalidated(
+    attempt: str = "a0001", *ingredient: str, by: str = "verifier", reason: str = "missing_targets"
+) -> Draft:
+    payload = AttemptInvalidated(attempt=attempt, reason=reason, ingredient=ingredient, by=by)
+    return Draft(by, payload, f"invalidated/{attempt}/{by}")
+
+
+def make_reinstated(attempt: str = "a0001", *, by: str = "person:ann") -> Draft:
+    return Draft(by, AttemptReinstated(attempt=attempt, by=by), f"reinstated/{attempt}/{by}")
+
+
+def make_private(
+    attempt: str = "a0001", *, number: int = 2, verification: Verification | None = None
+) -> list[Draft]:
+    """Return the drafts of a private job from its request to its outcome."""
+    job = f"{attempt}-{number}"
+    request = make_request(attempt, number=number, stage="private", purpose="record")
+    outcome = JobOutcome(status="measured", verification=verification or make_verification())
+    return [
+        Draft("organiser", request, f"job/{job}/requested"),
+        Draft("lane", make_started(attempt, number=number), f"job/{job}/started/1"),
+        Draft("lane", make_ended(attempt, number=number, outcome=outcome), f"job/{job}/ended"),
+    ]
+
+
+def make_verified(attempt: str = "a0001", *, number: int = 2, **fields: Any) -> list[Draft]:
+    """Return the drafts of a passed verification; `fields` are those of `make_verification`."""
+    job = f"{attempt}-{number}"
+    valid = make_verdict(attempt, "valid", reason="verified", by="verifier")
+    receipt = ReceiptIssued(attempt=attempt, job=job, receipt={"attempt": attempt})
+    return [
+        *make_private(attempt, number=number, verification=make_verification(**fields)),
+        Draft("verifier", valid, f"verdict/{job}"),
+        Draft("organiser", receipt, f"receipt/{attempt}/{job}"),
+    ]
+
+
+def make_promotion(
+    contender: str = "a0001",
+    incumbent: str = "a0000",
+    *,
+    test: int = 1,
+    outcome: str | None = "promoted",
+    launches: Sequence[FreshLaunch | JobOutcome] = (),
+    first: int = 2,
+) -> list[Draft]:
+    """Return the drafts of a promotion; its jobs are numbered from `first`, None leaves it open."""
+    pair = {"promotion": f"p{test}", "contender": contender, "incumbent": incumbent}
+    alpha = 0.05 * 6 / (math.pi * test) ** 2
+    opened = PromotionOpened(**pair, test=test, alpha=alpha, launches=len(launches) or 1)
+    drafts = [Draft("organiser", opened, f"promotion/p{test}/opened")]
+    for number, launch in enumerate(launches, start=first):
+        asked = {"stage": "fresh", "incumbent": incumbent, "purpose": f"p{test}"}
+        measured = isinstance(launch, FreshLaunch)
+        done = JobOutcome(status="measured", fresh=launch) if measured else launch
+        ended = make_ended(contender, number=number, outcome=done)
+        job = f"job/{contender}-{number}"
+        request = make_request(contender, number=number, **asked)
+        drafts += [
+            Draft("organiser", request, f"{job}/requested"),
+            Draft("lane", make_started(contender, number=number), f"{job}/started/1"),
+            Draft("lane", ended, f"{job}/ended"),
+        ]
+    if outcome:
+        decided = PromotionDecided(**pair, outcome=outcome)
+        drafts.append(Draft("organiser", decided, f"promotion/p{test}/decided"))
+    return drafts
 
 
 def make_session(

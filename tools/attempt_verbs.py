@@ -13,7 +13,7 @@ from sandbox.errors import BudgetExhausted, ConfigError, ToolError
 from tools.claim_verbs import refuse_if_claimed
 from tools.directions import blocking_dead_end, direction_of
 from tools.look_verbs import brief
-from tools.plain_text import body_of
+from tools.plain_text import body_of, plain
 from tools.record.events import AttemptProposed, EdgeKind, Parent
 from tools.record.lineage import Node
 from tools.verb import Arguments, Caller, Desk, Verb, is_same_call, unknown_attempt
@@ -55,6 +55,7 @@ async def propose_config(desk: Desk, caller: Caller, arguments: ProposeConfig) -
         known = desk.known.lineage.by_fingerprint.get(proposal.fingerprint)
         if known:
             return await _known(desk, caller, known)
+        _refuse_banned(desk, proposal.config)
         _refuse_dead_end(desk, proposal.direction, arguments.retry_reason)
         refuse_if_claimed(desk, caller, proposal.direction)
         _refuse_over_cap(desk, caller)
@@ -107,6 +108,21 @@ async def _known(desk: Desk, caller: Caller, attempt: str) -> dict[str, Any]:
         "hint": "change something else, or launch_benchmark it with replicate=true",
         "known": brief(node),
     }
+
+
+def _refuse_banned(desk: Desk, config: EngineConfig) -> None:
+    """Refuse what a ruling in force forbids, whoever proposes it and whatever it descends from."""
+    ban = desk.known.lineage.ban_on(config)
+    if ban is None:
+        return
+    paths = " or ".join(one.partition("=")[0] for one in ban.ingredient)
+    note = f" ({plain(ban.note)})" if ban.note else ""
+    raise ToolError(
+        f"{' '.join(ban.ingredient)} is banned: {ban.attempt} was ruled invalid for it by "
+        f"{ban.by}, {ban.reason}{note}, event {ban.seq}",
+        code="banned_ingredient",
+        hint=f"set {paths} to another value; the ban ends only if {ban.attempt} is reinstated",
+    )
 
 
 def _refuse_dead_end(desk: Desk, direction: str, retry_reason: str) -> None:

@@ -5,15 +5,13 @@ A direction is `path=value` words, sorted and joined by spaces, e.g. `threads=2 
 
 from collections.abc import Mapping
 
-import rfc8785
-
-from bench.config import Changes
+from bench.config import Changes, word
 from tools.record.board import DeadEnd
 
 
 def direction_of(changes: Changes) -> str:
     """Return the direction of `changes`; values are compact JSON, strings without quotes."""
-    return " ".join(sorted(f"{path}={_word(value)}" for path, value in changes.items()))
+    return " ".join(sorted(word(path, value) for path, value in changes.items()))
 
 
 def normal(direction: str) -> str:
@@ -28,8 +26,3 @@ def blocking_dead_end(direction: str, dead_ends: Mapping[str, DeadEnd]) -> DeadE
         return exact
     words = frozenset(direction.split())
     return next((end for known, end in dead_ends.items() if words.issuperset(known.split())), None)
-
-
-def _word(value: object) -> str:
-    text = value if isinstance(value, str) else rfc8785.dumps(value).decode()  # type: ignore[arg-type]
-    return text.replace(" ", "_")

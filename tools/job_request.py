@@ -30,9 +30,18 @@ def job_request(
 
 def reserved_seconds(challenge: Challenge, stage: Stage) -> float:
     """Return the hard limit of a job, building included: more cannot be spent."""
+    return wall_seconds(challenge, stage) + challenge.quotas.build_seconds
+
+
+def wall_seconds(challenge: Challenge, stage: Stage) -> float:
+    """Return the hard limit of a job, building aside."""
+    if stage == "private":
+        assert challenge.verification is not None  # nothing private is asked for without the rule
+        return challenge.verification.wall_seconds
+    if stage == "fresh":
+        return challenge.promotion.wall_seconds
     protocol = challenge.protocol
-    limit = protocol.screen if stage == "screen" else protocol.full
-    return limit.wall_seconds + challenge.quotas.build_seconds
+    return (protocol.screen if stage == "screen" else protocol.full).wall_seconds
 
 
 def reserved_usd(challenge: Challenge, stage: Stage) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from bench.measurement import Stage
+from bench.measurement import RiderStage
 from sandbox.errors import BudgetExhausted, ToolError
 from tools.board_verbs import checked_refs, post
 from tools.job_request import job_request
@@ -22,7 +22,7 @@ class LaunchBenchmark(Arguments):
     """Arguments of `launch_benchmark`."""
 
     attempt: str
-    stage: Stage = "screen"
+    stage: RiderStage = "screen"
     """screen first; full when the screen looks good."""
     replicate: bool = False
     """Measure again what was measured already, your own or another's attempt."""
@@ -64,7 +64,7 @@ async def launch_benchmark(
 async def post_result(desk: Desk, caller: Caller, arguments: PostResult) -> dict[str, Any]:
     """Post an attempt's outcome as the record has it."""
     node = _node(desk, arguments.attempt)
-    ended = [run for run in node.runs if run.outcome is not None]
+    ended = [run for run in node.runs if run.outcome is not None and run.is_riders]
     if not ended:
         raise ToolError(
             f"{node.attempt} has no result yet, it is {node.state}",
@@ -171,13 +171,20 @@ def _figures(node: Node, run: Run) -> str:
         return f"{node.attempt} {run.stage}: {what}{why}."
     m = outcome.measurement
     ratio = m.perplexity.value / m.reference_perplexity.value
-    ruling = "rejected by the guardrail, " if node.verdict == "invalid" else ""
-    why = f"{ruling}{node.verdict_reason}" if ruling else node.verdict
     return (
         f"{node.attempt} {run.stage}{' (simulated)' if m.simulated else ''}: "
         f"{m.speedup:.2f}x the baseline [{m.speedup_low:.2f}, {m.speedup_high:.2f}], "
-        f"perplexity {m.perplexity.value:.2f} ({ratio:.3f} of the reference); {why}."
+        f"perplexity {m.perplexity.value:.2f} ({ratio:.3f} of the reference); {_standing(node)}."
     )
+
+
+def _standing(node: Node) -> str:
+    if node.verdict == "invalid":
+        by = "the guardrail" if node.verdict_by == "guardrail" else node.verdict_by
+        return f"rejected by {by}, {node.verdict_reason}"
+    if node.verdict == "suspect":
+        return f"suspect, it inherits from {' and '.join(sorted(node.suspected_by))}"
+    return node.verdict
 
 
 JOB_VERBS = (

@@ -5,11 +5,13 @@ is data (`JobOutcome`); only a record that cannot be written raises.
 """
 
 import asyncio
+import contextlib
 import json
 import math
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +23,10 @@ from bench.guardrails import judge
 from bench.measurement import JobOutcome
 from sandbox.errors import JobError
 from sandbox.job import Job, JobResult, JobSpec, Sandbox
+from sandbox.landlock import runtime_paths
 from tools.job_request import reserved_seconds
 from tools.record.events import Draft, JobEnded, JobStarted, VerdictGiven
-from tools.record.lineage import Node, Run
+from tools.record.lineage import Lineage, Node, Run
 from tools.record.recorder import Recorder
 
 MAX_TRIES = 2
@@ -31,6 +34,8 @@ MAX_TRIES = 2
 one job is mostly too busy for the next, and a lane that repeats itself measures nobody else."""
 SECONDS_PER_HOUR = 3600
 ROOT = Path(__file__).resolve().parent.parent
+CODE = ("bench", "sandbox")
+"""The packages a job is made of: a confined job can read these, and not the folder they are in."""
 
 log = structlog.get_logger()
 
@@ -41,6 +46,10 @@ Command = Callable[[Path], tuple[str, ...]]
 def harness(request: Path) -> tuple[str, ...]:
     """Return the argv that measures: the bench, in a process of its own."""
     return (sys.executable, "-m", "bench", "--request", str(request))
+
+
+Request = Callable[[Node, Run], Mapping[str, JsonValue]]
+"""What the command is asked; the content of `request.json`."""
 
 
 class Workplace(NamedTuple):
@@ -54,6 +63,20 @@ class Workplace(NamedTuple):
     cache_folder: Path
     """Artefacts, keyed by recipe; outside the session."""
     command: Command = harness
+    request: Request | None = None
+    """Of another command than the harness; None = `request_of`."""
+    readable: tuple[Path, ...] | None = None
+    """What jobs may read besides their own folder; None = they are not confined. They may write
+    to the cache and to their folder."""
+
+
+def harness_paths(challenge: Challenge, challenge_file: Path) -> tuple[Path, ...]:
+    """Return what the harness has to read: Python, its own code, public texts, the weights."""
+    texts = (challenge_file.parent / name for name in (challenge.prompts, challenge.passages))
+    kind, _, name = challenge.model.source.partition(":")
+    weights = (Path(name).expanduser().resolve().parent,) if kind == "path" else ()
+    code = (ROOT / name for name in CODE)
+    return (*runtime_paths(), *code, challenge_file, *texts, *weights)
 
 
 async def run_job(
@@ -86,7 +109,8 @@ async def run_job(
         tries += 1
         started = JobStarted(job=run.job, attempt=node.attempt, try_number=tries)
         await recorder.append("lane", started, key=f"job/{run.job}/started/{tries}")
-        outcome = await _one_try(place, node, run, folder, cancelled)
+        request = place.request or partial(request_of, place, recorder.projection.lineage)
+        outcome = await _one_try(place, node, run, request, cancelled)
         seconds += outcome.seconds
     total = outcome.model_copy(update={"seconds": seconds or outcome.seconds})
     return await _end(recorder, place, node, run, total)
@@ -101,10 +125,11 @@ async def end_unrun(
 
 
 async def _one_try(
-    place: Workplace, node: Node, run: Run, folder: Path, cancelled: asyncio.Event | None
+    place: Workplace, node: Node, run: Run, request: Request, cancelled: asyncio.Event | None
 ) -> JobOutcome:
+    folder = place.attempts / node.attempt / run.job
     try:
-        await asyncio.to_thread(_prepare, place, node, run, folder)
+        await asyncio.to_thread(_prepare, folder, node, request(node, run))
         job = await place.sandbox.start(_spec(place, run, folder))
         result = await _result(job, cancelled)
     except (JobError, OSError) as error:
@@ -113,21 +138,28 @@ async def _one_try(
     return _outcome_of(result, folder)
 
 
-def _prepare(place: Workplace, node: Node, run: Run, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _prepare(folder: Path, node: Node, request: Mapping[str, JsonValue]) -> None:
+    for inner in (folder / "code", folder / "tmp"):
+        inner.mkdir(parents=True, exist_ok=True)
+    for name in CODE:
+        with contextlib.suppress(FileExistsError):
+            (folder / "code" / name).symlink_to(ROOT / name, target_is_directory=True)
     (folder / "result.json").unlink(missing_ok=True)
     _write(folder.parent / "config.json", node.config.model_dump(mode="json"))
-    _write(folder / "request.json", request_of(place, node, run))
+    _write(folder / "request.json", request)
 
 
-def request_of(place: Workplace, node: Node, run: Run) -> Mapping[str, JsonValue]:
+def request_of(place: Workplace, lineage: Lineage, node: Node, run: Run) -> Mapping[str, JsonValue]:
     """Return the job's request as the harness reads it."""
+    incumbent = lineage.nodes.get(run.incumbent)
+    held = {"incumbent": incumbent.config.model_dump(mode="json")} if incumbent else {}
     return {
         "challenge": str(place.challenge_file),
         "config": node.config.model_dump(mode="json"),
         "stage": run.stage,
         "seed": run.seed,
         "cache_folder": str(place.cache_folder),
+        **held,
     }
 
 
@@ -137,9 +169,16 @@ def _spec(place: Workplace, run: Run, folder: Path) -> JobSpec:
         job=run.job,
         argv=place.command(folder / "request.json"),
         folder=folder,
-        environment={"PATH": path, "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"},
+        environment={
+            "PATH": path,
+            "PYTHONPATH": str(folder / "code"),  # a confined job cannot list the project's folder
+            "LANG": "C.UTF-8",
+            "TMPDIR": str(folder / "tmp"),
+        },
         wall_seconds=reserved_seconds(place.challenge, run.stage),
         memory_bytes=place.challenge.quotas.memory_bytes,
+        readable=place.readable,
+        writable=(place.cache_folder,),
     )
 
 
@@ -241,7 +280,7 @@ def _failed(status: str, fault: str, code: str, message: str) -> JobOutcome:
 
 
 def _is_infrastructure(outcome: JobOutcome) -> bool:
-    return outcome.measurement is None and outcome.fault == "infrastructure"
+    return outcome.status != "measured" and outcome.fault == "infrastructure"
 
 
 def _write(path: Path, data: Mapping[str, JsonValue]) -> None:

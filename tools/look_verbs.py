@@ -1,12 +1,14 @@
 """Verbs that look at attempts: one of them, or the lineage. Compact, because context is dear."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field
 
 from bench.config import diff
 from sandbox.errors import ToolError
-from tools.record.lineage import Lineage, Node
+from tools.record.credit import confirmations
+from tools.record.lineage import Lineage, Node, Run
 from tools.verb import Arguments, Caller, Desk, Verb, unknown_attempt
 
 _SHOWN_NODES = 30
@@ -39,35 +41,49 @@ async def show_attempt(desk: Desk, caller: Caller, arguments: ShowAttempt) -> di
         "changes_from_baseline": diff(desk.challenge.baseline, node.config),
         "fingerprint": node.fingerprint,
         "children": list(lineage.children(node.attempt)),
-        "jobs": [
-            {
-                "job": run.job,
-                "stage": run.stage,
-                "state": run.state,
-                "replicate": run.replicate,
-                "requested_by": run.requested_by,
-                "outcome": run.outcome.status if run.outcome else None,
-                "message": run.outcome.message if run.outcome else None,
-            }
-            for run in node.runs
-        ],
+        "confirmed_by": confirmations(lineage).get(node.attempt, []),
+        "bans": ban_rows(lineage, [node]),
+        "jobs": [_job(run) for run in node.runs],
     }
 
 
 async def show_lineage(desk: Desk, caller: Caller, arguments: ShowLineage) -> dict[str, Any]:
-    """Return some attempts, oldest first, and the best so far."""
+    """Return some attempts, oldest first, the best so far, and what is banned."""
     lineage = desk.known.lineage
     best = lineage.best()
     nodes = _chosen(lineage, arguments, caller.agent, best)
     return {
         "attempts": [brief(node) for node in nodes[-arguments.limit :]],
         "best": best.attempt if best else None,
+        "record": desk.known.records.incumbent(lineage),
+        "bans": ban_rows(lineage),
         "baseline_tokens_per_second": lineage.baseline_tokens_per_second,
     }
 
 
+def ban_rows(lineage: Lineage, nodes: Iterable[Node] | None = None) -> list[dict[str, Any]]:
+    """Return the bans in force, or those set by rulings on `nodes` or inherited by them."""
+    bans = lineage.all_bans
+    if nodes is not None:
+        names = {name for node in nodes for name in (node.attempt, *node.suspected_by)}
+        bans = tuple(ban for ban in bans if ban.attempt in names)
+    return [
+        {
+            "ingredient": list(ban.ingredient),
+            "attempt": ban.attempt,
+            "reason": ban.reason,
+            "by": ban.by,
+            "event": ban.seq,
+        }
+        for ban in bans
+    ]
+
+
 def brief(node: Node) -> dict[str, Any]:
-    """Return one attempt in a few fields; unknown is None."""
+    """Return one attempt in a few fields; unknown is None.
+
+    A failed verification is not among them: it is nobody's business until a ruling says so.
+    """
     speedup = node.speedup
     return {
         "attempt": node.attempt,
@@ -78,10 +94,25 @@ def brief(node: Node) -> dict[str, Any]:
         "stage": node.best_stage,
         "verdict": node.verdict,
         "reason": node.verdict_reason,
+        "suspected_by": sorted(node.suspected_by),
         "speedup": speedup.estimate if speedup else None,
         "speedup_interval": [speedup.low, speedup.high] if speedup else None,
         "perplexity": node.perplexity,
         "perplexity_ratio": node.perplexity_ratio,
+    }
+
+
+def _job(run: Run) -> dict[str, Any]:
+    """Return one job; of a private one no more than that it was there."""
+    told = run.outcome if run.stage != "private" else None
+    return {
+        "job": run.job,
+        "stage": run.stage,
+        "state": run.state,
+        "replicate": run.replicate,
+        "requested_by": run.requested_by,
+        "outcome": told.status if told else None,
+        "message": told.message if told else None,
     }
 
 

@@ -8,15 +8,23 @@ from tests.builders import (
     make_attempt,
     make_ended,
     make_events,
+    make_fresh,
+    make_invalidated,
     make_joined,
     make_message,
     make_opened,
+    make_private,
+    make_promotion,
+    make_reinstated,
     make_request,
     make_run,
     make_session,
     make_started,
+    make_verdict,
+    make_verification,
+    make_verified,
 )
-from tools.record.events import Draft, ModelReplied
+from tools.record.events import Draft, ModelReplied, ReceiptIssued
 from tools.record.invariants import CHECKS, check, find_secret
 
 SOUND = make_session(
@@ -26,6 +34,9 @@ SOUND = make_session(
     make_run("a0002", parents=["a0001", "a0000"], speedup=2.0, stage="screen"),
     make_run("a0003", parents=["a0002"], speedup=3.0, perplexity=50.0, verdict="invalid"),
     [Draft("ann", make_attempt("a0004", parents=["a0002"]), "ann/9")],
+    make_promotion("a0001", launches=[make_fresh(), make_fresh()], first=12),
+    make_verified("a0001", number=14),
+    [make_invalidated("a0001", "threads=1"), make_reinstated("a0001")],
     budget_usd=1.0,
 )
 
@@ -59,6 +70,14 @@ FAULTS = {
     ],
     "within_budget": [draft(make_request("a0001", number=2, reserved_usd=1.5))],
     "actor_is_caller": [draft(make_message(), key="bob/1/1/1", actor="ann")],
+    "rulings_name_known_attempts": [make_reinstated("a0002")],
+    "valid_after_passing": [draft(make_verdict("a0002", "valid", by="verifier"))],
+    "badges_have_receipts": [
+        *make_private("a0002"),
+        draft(make_verdict("a0002", "valid", by="verifier"), key="v"),
+        *make_private("a0002", number=3),
+    ],
+    "promotions_in_turn": make_promotion("a0002", test=3),
     "no_secret": [draft(make_message("my token is hf_" + "a1B2" * 8))],
 }
 
@@ -66,6 +85,55 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found(name: str) -> None:
     assert list(broken([*SOUND, *FAULTS[name]])) == [name]
+
+
+VALID = draft(make_verdict("a0002", "valid", by="verifier"), key="v")
+RECEIPT = draft(ReceiptIssued(attempt="a0002", job="a0002-2", receipt={}), key="r")
+UNTRUSTED = {
+    "it failed": make_private("a0002", verification=make_verification("regret")),
+    "it was simulated": make_private("a0002", verification=make_verification(simulated=True)),
+    "it was another's": make_private("a0000"),
+    "it was ruled invalid since": [*make_private("a0002"), make_invalidated("a0002")],
+}
+
+
+@pytest.mark.parametrize("why", UNTRUSTED)
+def test_neither_badge_nor_receipt_without_a_passed_verification(why: str) -> None:
+    assert "valid_after_passing" in broken([*SOUND, *UNTRUSTED[why], VALID])
+    assert "valid_after_passing" in broken([*SOUND, *UNTRUSTED[why], RECEIPT])
+
+
+P2 = make_promotion("a0002", "a0001", test=2, launches=[make_fresh()])
+UNFAIR = {
+    "one is open": [*P2[:1], *make_promotion("a0001", test=3)[:1]],
+    "as test 1": [P2[0]._replace(payload=P2[0].payload.model_copy(update={"test": 1}))],
+    "unknown a0099": make_promotion("a0099", "a0001", test=2)[:1],
+    "its share is": [P2[0]._replace(payload=P2[0].payload.model_copy(update={"alpha": 0.05}))],
+    "which is not open": [*P2, P2[-1]._replace(key="again")],
+    "not its contender": [
+        *P2[:1],
+        P2[-1]._replace(payload=P2[-1].payload.model_copy(update={"contender": "a0000"})),
+    ],
+    "a fresh launch of 'p2'": P2[1:2],
+    "of others than": [
+        *P2[:1],
+        P2[1]._replace(payload=P2[1].payload.model_copy(update={"incumbent": "a0000"})),
+    ],
+}
+
+
+@pytest.mark.parametrize("why", UNFAIR)
+def test_a_promotion_out_of_turn_is_found(why: str) -> None:
+    told = broken([*SOUND, *UNFAIR[why]])["promotions_in_turn"]
+
+    assert why in told.replace("while p2 is open", "one is open")
+
+
+@pytest.mark.parametrize("payload", [make_verdict("a0099"), make_invalidated("a0099").payload])
+def test_a_ruling_on_the_unknown_is_found(payload: object) -> None:
+    told = broken([*SOUND, draft(payload)])["rulings_name_known_attempts"]
+
+    assert "unknown a0099" in told
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from bench.config import EngineConfig
 from bench.frozen import Frozen
 from bench.measurement import JobOutcome, Stage
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the record on disk; a session of a newer format is refused, not guessed at."""
 
 EdgeKind = Literal["builds-on", "merges", "confirms", "refutes"]
@@ -19,6 +19,8 @@ MessageType = Literal[
     "introduction", "plan", "result", "reply", "digest", "dead-end", "notice", "chat"
 ]
 VerdictState = Literal["pending", "valid", "invalid", "suspect"]
+"""pending: inside the guardrail; valid: verified on private texts; suspect: inherits something that
+was ruled invalid, until it is verified itself."""
 
 
 class Parent(Frozen):
@@ -141,6 +143,11 @@ class JobRequested(Frozen):
     attempt: str
     stage: Stage
     replicate: bool = False
+    incumbent: str = ""
+    """fresh: the attempt it is timed against."""
+    purpose: str = ""
+    """fresh: the promotion's id (`p1`); private: `record`, `top_five`, `audit`, `suspect`,
+    `asked`."""
     seed: int
     reserved_seconds: float
     reserved_usd: float
@@ -167,7 +174,10 @@ class JobEnded(Frozen):
 
 
 class VerdictGiven(Frozen):
-    """A ruling on an attempt. The latest counts; `by` says who ruled."""
+    """A ruling on an attempt. `by`: guardrail < verifier < organiser < person:NAME.
+
+    Of the highest who ruled, the latest counts.
+    """
 
     kind: Literal["verdict_given"] = "verdict_given"
     attempt: str
@@ -175,6 +185,85 @@ class VerdictGiven(Frozen):
     reason: str
     evidence: dict[str, JsonValue] = Field(default_factory=dict)
     by: str
+
+
+class PoolCommitted(Frozen):
+    """The private texts of the session are fixed: their hash now, they themselves after the end."""
+
+    kind: Literal["pool_committed"] = "pool_committed"
+    commitment: str
+    """SHA-256 over the RFC 8785 form of `[salt, texts]`."""
+    texts: int
+    public_key: str
+    """Hex of the Ed25519 key that signs this session's receipts."""
+
+
+class VerificationRefused(Frozen):
+    """Nothing can be verified in this ride, and why."""
+
+    kind: Literal["verification_refused"] = "verification_refused"
+    code: str
+    message: str
+
+
+class PromotionOpened(Frozen):
+    """A contender is to be timed against the incumbent in fresh launches."""
+
+    kind: Literal["promotion_opened"] = "promotion_opened"
+    promotion: str
+    """`p1`, `p2`, ... in order."""
+    contender: str
+    incumbent: str
+    test: int = Field(ge=1)
+    """How many tests the session has spent, this one included."""
+    alpha: float
+    """What this test may spend."""
+    launches: int
+
+
+class PromotionDecided(Frozen):
+    """What the fresh launches said. Promoted: the contender holds the record, to be verified."""
+
+    kind: Literal["promotion_decided"] = "promotion_decided"
+    promotion: str
+    contender: str
+    incumbent: str
+    outcome: Literal["promoted", "refused", "abandoned"]
+    evidence: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class AttemptInvalidated(Frozen):
+    """A ruling that an attempt does not count, and what in it must not be built on."""
+
+    kind: Literal["attempt_invalidated"] = "attempt_invalidated"
+    attempt: str
+    reason: str
+    """Stable code, e.g. `missing_targets`, `self_consistency`, `uncited_copy`."""
+    ingredient: tuple[str, ...] = ()
+    """`path=value` words in the wording of directions; a config that has all of them inherits it.
+    Banned until reinstated. Empty: only this attempt."""
+    note: str = ""
+    evidence: dict[str, JsonValue] = Field(default_factory=dict)
+    by: str
+    """`verifier`, `organiser` or `person:NAME`."""
+
+
+class AttemptReinstated(Frozen):
+    """An invalidation taken back; its ingredient is allowed again."""
+
+    kind: Literal["attempt_reinstated"] = "attempt_reinstated"
+    attempt: str
+    note: str = ""
+    by: str
+
+
+class ReceiptIssued(Frozen):
+    """A signed receipt of a passed verification; see `orchestrator.receipts`."""
+
+    kind: Literal["receipt_issued"] = "receipt_issued"
+    attempt: str
+    job: str
+    receipt: dict[str, JsonValue]
 
 
 Payload = Annotated[
@@ -191,7 +280,14 @@ Payload = Annotated[
     | JobRequested
     | JobStarted
     | JobEnded
-    | VerdictGiven,
+    | VerdictGiven
+    | PoolCommitted
+    | VerificationRefused
+    | PromotionOpened
+    | PromotionDecided
+    | AttemptInvalidated
+    | AttemptReinstated
+    | ReceiptIssued,
     Field(discriminator="kind"),
 ]
 

@@ -13,7 +13,14 @@ from sandbox.errors import PacelineError
 from tools.record.canonical import NO_HASH, rehash
 from tools.record.events import FORMAT_VERSION, Event
 from tools.record.leaderboard import leaderboard
+from tools.record.lineage import Node
 from tools.record.projection import Projection
+from tools.record.ruling_checks import (
+    badges_have_receipts,
+    promotions_in_turn,
+    rulings_name_known_attempts,
+    valid_after_passing,
+)
 
 PREFIX_CHECKS = 8
 """Prefixes at which folds are compared; each costs one refold up to there."""
@@ -215,18 +222,27 @@ def _cuts(length: int) -> list[int]:
 
 def summary(projection: Projection) -> tuple[object, ...]:
     """Return all that the folds say, in a form that compares by value."""
-    lineage, spend = projection.lineage, projection.spend
+    lineage, spend, records = projection.lineage, projection.spend, projection.records
+    rule = projection.promotion_rule
     return (
         projection.seq,
-        leaderboard(lineage, session="", challenge="").model_dump_json(),
-        [(node.attempt, node.state, node.verdict) for node in lineage.nodes.values()],
+        leaderboard(lineage, session="", challenge="", rule=rule).model_dump_json(),
+        [_standing(node) for node in lineage.nodes.values()],
         [node.attempt for node in lineage.frontier()],
+        lineage.all_bans,
+        records.promotions,
+        (records.history, records.incumbent(lineage), records.open and records.open.id),
         projection.board.messages,
         projection.board.dead_ends,
         projection.board.claims(now=projection.time),
         dict(projection.turns),
         (spend.spent_seconds, spend.spent_usd, spend.reserved_seconds, spend.reserved_usd),
     )
+
+
+def _standing(node: Node) -> tuple[object, ...]:
+    suspected_by = sorted(node.suspected_by)
+    return (node.attempt, node.state, node.verdict, node.verdict_by, suspected_by, node.flags)
 
 
 CHECKS: dict[str, Check] = {
@@ -240,6 +256,10 @@ CHECKS: dict[str, Check] = {
     "measured_stays_measured": _measured_stays_measured,
     "within_budget": _within_budget,
     "actor_is_caller": _actor_is_caller,
+    "rulings_name_known_attempts": rulings_name_known_attempts,
+    "valid_after_passing": valid_after_passing,
+    "badges_have_receipts": badges_have_receipts,
+    "promotions_in_turn": promotions_in_turn,
     "no_secret": _no_secret,
     "folds_agree": _folds_agree,
 }

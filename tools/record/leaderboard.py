@@ -1,13 +1,19 @@
 """Ranks with intervals and ties, worked out from a lineage when somebody looks.
 
 Speed = speed-up over the baseline of the same job x the baseline's median over the whole session.
+Which speed-up that is: see `tools.record.value`.
 """
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+
+from bench.challenge import PromotionRule
 from bench.frozen import Frozen
-from bench.measurement import Stage
+from bench.measurement import RiderStage
 from sandbox.errors import RecordError
 from tools.record.events import VerdictState
 from tools.record.lineage import Lineage, Node
+from tools.record.value import Value, ValueKind, single_run, value_of, yardstick
 
 
 class Baseline(Frozen):
@@ -21,7 +27,7 @@ class Row(Frozen):
     """One measured attempt."""
 
     rank: int | None
-    """Shared by rows whose intervals overlap that of the first of their group; None = rejected."""
+    """Shared by rows whose intervals overlap that of the first of their group; None: not ranked."""
     rank_low: int | None
     """Best rank the intervals allow."""
     rank_high: int | None
@@ -34,38 +40,58 @@ class Row(Frozen):
     n: int
     """Pairs behind the interval."""
     launches: int
+    """Launches behind the interval."""
+    value: ValueKind
+    """What the interval is from: private texts, fresh launches, or a single run, shrunk."""
+    fresh: int
+    """Fresh launches so far."""
+    single_speedup: float | None
+    """Of the first full run, else the first screen, as it was measured."""
     speedup: float
     speedup_low: float
     speedup_high: float
     perplexity: float | None
     perplexity_ratio: float | None
-    stage: Stage
+    stage: RiderStage
     verdict: VerdictState
     reason: str
     """Of the verdict."""
+    ruled_by: str
+    """`guardrail`, `verifier`, `organiser` or `person:NAME`; empty before the first ruling."""
+    suspected_by: tuple[str, ...]
+    """suspect: the invalid attempts whose ingredient it inherits."""
+    inherits: tuple[str, ...]
+    """suspect: that ingredient, as `path=value` words."""
     verified: bool
+    """Valid by a passed verification."""
     fingerprint: str
     simulated: bool
 
 
 class Leaderboard(Frozen):
-    """Fulls first, then screens, which never outrank a full; what a guardrail rejected apart."""
+    """Verified, fresh and single full values in one order, then screens; the others apart."""
 
     session: str
     challenge: str
     simulated: bool
     baseline: Baseline
     rows: tuple[Row, ...]
+    suspects: tuple[Row, ...]
+    """To be verified before they are ranked again."""
     rejected: tuple[Row, ...]
+    """Ruled invalid, by a guardrail or by anybody else."""
 
 
-def leaderboard(lineage: Lineage, *, session: str, challenge: str) -> Leaderboard:
+def leaderboard(
+    lineage: Lineage, *, session: str, challenge: str, rule: PromotionRule | None = None
+) -> Leaderboard:
     """Rank what was measured.
 
     Args:
         lineage: the fold to read.
         session: id of the session, for the heading.
         challenge: name of the challenge, for the heading.
+        rule: what is known of launch noise before the session has shown its own; None = defaults.
 
     Raises:
         RecordError: simulated and real measurements in one session; the reader of it sees it.
@@ -77,26 +103,39 @@ def leaderboard(lineage: Lineage, *, session: str, challenge: str) -> Leaderboar
             code="simulated_beside_real",
             hint="open one session per engine",
         )
-    baseline = lineage.baseline_tokens_per_second
-    rows = [_row(node, baseline) for node in lineage.nodes.values() if node.speedup and baseline]
-    clean = sorted((row for row in rows if row.verdict != "invalid"), key=_order)
-    fulls = [row for row in clean if row.stage == "full"]
-    screens = [row for row in clean if row.stage == "screen"]
+    rows = sorted(_rows(lineage, rule or PromotionRule()), key=_order)
+    clean = [row for row in rows if row.verdict in ("pending", "valid")]
+    fulls = [row for row in clean if not _is_screen(row)]
+    screens = [row for row in clean if _is_screen(row)]
     return Leaderboard(
         session=session,
         challenge=challenge,
         simulated=lineage.simulated_jobs > 0,
-        baseline=Baseline(tokens_per_second=baseline, perplexity=lineage.baseline_perplexity),
+        baseline=Baseline(
+            tokens_per_second=lineage.baseline_tokens_per_second,
+            perplexity=lineage.baseline_perplexity,
+        ),
         rows=(*_ranked(fulls, first=1), *_ranked(screens, first=1 + len(fulls))),
-        rejected=tuple(sorted((row for row in rows if row.verdict == "invalid"), key=_order)),
+        suspects=tuple(row for row in rows if row.verdict == "suspect"),
+        rejected=tuple(row for row in rows if row.verdict == "invalid"),
     )
 
 
-def _row(node: Node, baseline: float) -> Row:
-    assert node.speedup is not None
+def _rows(lineage: Lineage, rule: PromotionRule) -> Iterable[Row]:
+    baseline = lineage.baseline_tokens_per_second
+    if baseline is None:
+        return
+    by = yardstick(lineage, rule)
+    for node in lineage.nodes.values():
+        value = value_of(node, by) if node.best_stage else None
+        if value:
+            yield _row(node, value, baseline)
+
+
+def _row(node: Node, value: Value, baseline: float) -> Row:
     assert node.best_stage is not None
-    estimate, low, high = node.speedup
-    measurements = node.measurements
+    estimate, low, high = value.speedup
+    single = single_run(node)
     return Row(
         rank=None,
         rank_low=None,
@@ -106,8 +145,11 @@ def _row(node: Node, baseline: float) -> Row:
         tokens_per_second=estimate * baseline,
         ci_low=low * baseline,
         ci_high=high * baseline,
-        n=node.pairs,
-        launches=len(measurements),
+        n=value.n,
+        launches=value.launches,
+        value=value.kind,
+        fresh=len(node.fresh),
+        single_speedup=single.speedup if single else None,
         speedup=estimate,
         speedup_low=low,
         speedup_high=high,
@@ -116,10 +158,18 @@ def _row(node: Node, baseline: float) -> Row:
         stage=node.best_stage,
         verdict=node.verdict,
         reason=node.verdict_reason,
-        verified=node.verdict == "valid",
+        ruled_by=node.verdict_by,
+        suspected_by=tuple(sorted(node.suspected_by)),
+        inherits=tuple(sorted({one for ban in node.suspicions.values() for one in ban.ingredient})),
+        verified=node.verified is not None,
         fingerprint=node.fingerprint,
-        simulated=measurements[0].simulated,
+        simulated=node.all_measurements[0].simulated,
     )
+
+
+def _is_screen(row: Row) -> bool:
+    """A single screen never outranks what was measured with care."""
+    return row.value == "single" and row.stage == "screen"
 
 
 def _order(row: Row) -> tuple[float, str]:
@@ -127,13 +177,15 @@ def _order(row: Row) -> tuple[float, str]:
 
 
 def _ranked(rows: list[Row], *, first: int) -> list[Row]:
+    lows = sorted(row.ci_low for row in rows)
+    highs = sorted(row.ci_high for row in rows)
     ranked: list[Row] = []
     leader, rank = None, first
     for place, row in enumerate(rows, start=first):
         if leader is None or row.ci_high < leader.ci_low:
             leader, rank = row, place
-        above = sum(other.ci_low > row.ci_high for other in rows)
-        not_below = sum(other.ci_high >= row.ci_low for other in rows)
+        above = len(rows) - bisect_right(lows, row.ci_high)
+        not_below = len(rows) - bisect_left(highs, row.ci_low)
         bounds = {"rank_low": first + above, "rank_high": first + not_below - 1}
         ranked.append(row.model_copy(update={"rank": rank, **bounds}))
     return ranked

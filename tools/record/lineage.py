@@ -1,15 +1,19 @@
-"""The graph of attempts as a fold: who built on what, what ran, what came of it.
+"""The graph of attempts as a fold: who built on what, what ran, what came of it, what was ruled.
 
-Knows attempts, jobs and verdicts; knows neither ranks nor money. Parents precede their children
-in every record, so walks need no cycle check: a parent that is not there yet is no edge.
+Knows attempts, jobs, verdicts and bans; knows neither ranks nor money. Parents precede their
+children in every record, so walks need no cycle check: a parent not there yet is no edge.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from statistics import median
+from typing import Any
 
-from bench.measurement import Interval, Measurement
+from bench.config import EngineConfig
+from bench.measurement import FreshLaunch, Interval, JobOutcome, Sample
 from tools.record.events import Event
-from tools.record.node import Node, NodeState, Run, RunState
+from tools.record.node import Node, NodeState, Run, RunState, launches_of
+from tools.record.retraction import Ban, ban_of, carriers, first_ban_on
+from tools.record.rulings import Ruling, taken_back
 
 __all__ = ["Lineage", "Node", "NodeState", "Run", "RunState"]
 
@@ -23,7 +27,11 @@ class Lineage:
         """The first attempt with a fingerprint."""
         self.simulated_jobs = 0
         self.real_jobs = 0
+        self.memo: dict[Hashable, Any] = {}
+        """What readers worked out from the measurements; emptied by the next one."""
+        self._bans: list[Ban] = []
         self._children: dict[str, list[str]] = {}
+        self._heirs_of: dict[str, list[str]] = {}
         self._depths: dict[str, int] = {}
         self._jobs: dict[str, tuple[Node, Run]] = {}
         self._live: dict[str, tuple[Node, Run]] = {}
@@ -35,6 +43,9 @@ class Lineage:
             "job_started": self._start,
             "job_ended": self._end,
             "verdict_given": self._rule,
+            "attempt_invalidated": self._invalidate,
+            "attempt_reinstated": self._reinstate,
+            "receipt_issued": self._receive,
         }
 
     def apply(self, event: Event) -> None:
@@ -61,14 +72,17 @@ class Lineage:
         return self._depths[attempt]
 
     def path(self, attempt: str) -> list[str]:
-        """Return the attempts from a root to `attempt`, each time through the fastest parent."""
+        """Return the attempts from a root to `attempt`, each time through the fastest parent.
+
+        A parent that is invalid or suspect is passed through only where there is no other.
+        """
         steps = [attempt]
         while parents := self._parents(steps[-1]):
-            steps.append(max(parents, key=lambda parent: _estimate(self.nodes[parent])))
+            steps.append(max(parents, key=lambda parent: _standing(self.nodes[parent])))
         return steps[::-1]
 
     def frontier(self) -> list[Node]:
-        """Return the attempts that were the fastest not invalid one when they were measured."""
+        """Return the attempts that were the fastest when they were measured and still count."""
         best, front = float("-inf"), []
         for node in sorted(self._eligible(), key=lambda node: node.measured_seq or 0):
             if _estimate(node) > best:
@@ -77,7 +91,7 @@ class Lineage:
         return front
 
     def best(self) -> Node | None:
-        """Return the not invalid attempt with the highest lower bound; fulls before screens."""
+        """Return the attempt that counts with the highest lower bound; fulls before screens."""
         eligible = self._eligible()
         fulls = [node for node in eligible if node.best_stage == "full"]
         best: Node | None = None
@@ -87,6 +101,26 @@ class Lineage:
             if best is None or _interval(node).low > _interval(best).low:
                 best = node
         return best
+
+    # --- rulings
+
+    @property
+    def bans(self) -> dict[str, Ban]:
+        """The latest ban in force for each attempt whose ruling named an ingredient."""
+        return {ban.attempt: ban for ban in self._bans}
+
+    @property
+    def all_bans(self) -> tuple[Ban, ...]:
+        """Every ban in force, oldest first; one attempt may have several."""
+        return tuple(self._bans)
+
+    def ban_on(self, config: EngineConfig) -> Ban | None:
+        """Return the oldest ban in force whose ingredient `config` has."""
+        return first_ban_on(config, self._bans)
+
+    def suspects(self) -> list[Node]:
+        """Return the attempts to be verified before they count again, oldest first."""
+        return [node for node in self.nodes.values() if node.verdict == "suspect"]
 
     # --- jobs
 
@@ -127,6 +161,9 @@ class Lineage:
         self._depths[payload.attempt] = 1 + max((self._depths[p] for p in parents), default=-1)
         for parent in parents:
             self._children.setdefault(parent, []).append(payload.attempt)
+        for edge in payload.parents:
+            if edge.kind != "refutes" and edge.attempt in self.nodes:
+                self._heirs_of.setdefault(edge.attempt, []).append(payload.attempt)
         self.by_fingerprint.setdefault(payload.fingerprint, payload.attempt)
         self.nodes[payload.attempt] = Node(
             attempt=payload.attempt,
@@ -139,6 +176,8 @@ class Lineage:
             seq=event.seq,
             time=event.time,
         )
+        if self._bans:
+            self._suspect_newborn(self.nodes[payload.attempt])
 
     def _request(self, event: Event) -> None:
         payload = event.payload
@@ -152,6 +191,8 @@ class Lineage:
             requested_by=event.actor,
             seed=payload.seed,
             seq=event.seq,
+            incumbent=payload.incumbent,
+            purpose=payload.purpose,
         )
         node.runs.append(run)
         self._jobs[run.job] = self._live[run.job] = (node, run)
@@ -166,29 +207,83 @@ class Lineage:
         if pair is None:
             return  # a second outcome of one job never counts
         node, run = pair
-        run.state, run.outcome, run.ended_seq = "ended", event.payload.outcome, event.seq
-        measurement = run.outcome.measurement
-        if measurement is not None:
-            node.measured_seq = node.measured_seq or event.seq
-            self._calibrate(measurement)
+        outcome = event.payload.outcome
+        run.state, run.outcome, run.ended_seq = "ended", outcome, event.seq
+        if run.is_riders:
+            self._measure(node, outcome, seq=event.seq)
+        elif run.stage == "fresh" and outcome.fresh is not None:
+            self._time_afresh(node, self.nodes.get(run.incumbent), outcome.fresh)
+        elif run.stage == "private" and outcome.verification is not None:
+            node.examined(run.job, outcome.verification)
 
-    def _rule(self, event: Event) -> None:
-        if node := self.nodes.get(event.payload.attempt):
-            node.verdict = event.payload.verdict
-            node.verdict_reason = event.payload.reason
-            node.verdict_by = event.payload.by
-
-    def _calibrate(self, measurement: Measurement) -> None:
-        self.simulated_jobs += measurement.simulated
-        self.real_jobs += not measurement.simulated
+    def _measure(self, node: Node, outcome: JobOutcome, *, seq: int) -> None:
+        measurement = outcome.measurement
+        if measurement is None:
+            return
+        node.measured(measurement, seq=seq)
         self._reference_perplexities[measurement.stage].append(
             measurement.reference_perplexity.value
         )
+        self._calibrate(measurement.samples, is_simulated=measurement.simulated)
+
+    def _time_afresh(self, contender: Node, incumbent: Node | None, fresh: FreshLaunch) -> None:
+        own, others = launches_of(fresh)
+        if own.ratios:
+            contender.fresh.append(own)
+        if incumbent is not None and incumbent.parents and others.ratios:
+            incumbent.fresh.append(others)  # the baseline beside itself would tell nothing
+        self._calibrate(fresh.samples, is_simulated=fresh.simulated)
+
+    def _calibrate(self, samples: tuple[Sample, ...], *, is_simulated: bool) -> None:
+        self.memo.clear()
+        self.simulated_jobs += is_simulated
+        self.real_jobs += not is_simulated
         self._baseline_speeds += [
             sample.output_tokens / sample.wall_seconds
-            for sample in measurement.samples
+            for sample in samples
             if sample.side == "baseline" and sample.rejected is None and sample.wall_seconds > 0
         ]
+
+    def _rule(self, event: Event) -> None:
+        payload = event.payload
+        if node := self.nodes.get(payload.attempt):
+            node.rule(Ruling(event.seq, payload.verdict, payload.reason, payload.by))
+
+    def _invalidate(self, event: Event) -> None:
+        payload = event.payload
+        node = self.nodes.get(payload.attempt)
+        if node is None:
+            return
+        node.rule(Ruling(event.seq, "invalid", payload.reason, payload.by, is_invalidation=True))
+        if ban := ban_of(payload, seq=event.seq):
+            self._bans.append(ban)
+            for heir in self._heirs(ban):
+                heir.suspect(ban)
+
+    def _reinstate(self, event: Event) -> None:
+        node = self.nodes.get(event.payload.attempt)
+        ended = taken_back(node.rulings, by=event.payload.by) if node else frozenset()
+        if node is None or not ended:
+            return
+        node.take_back(ended)
+        self._bans = [ban for ban in self._bans if ban.seq not in ended]
+        for other in self.nodes.values():
+            if not ended.isdisjoint(other.suspicions):
+                other.acquit(ended)
+
+    def _receive(self, event: Event) -> None:
+        if node := self.nodes.get(event.payload.attempt):
+            node.receipt = event.payload.receipt
+
+    def _suspect_newborn(self, node: Node) -> None:
+        for ban in self._bans:
+            if ban.is_in(node.config) and ban.attempt in self._reach(node.attempt, self._origins):
+                node.suspect(ban)
+
+    def _heirs(self, ban: Ban) -> list[Node]:
+        below = self._reach(ban.attempt, self._offspring)
+        configs = ((attempt, self.nodes[attempt].config) for attempt in below)
+        return [self.nodes[attempt] for attempt in carriers(ban, configs)]
 
     # --- walks
 
@@ -197,9 +292,18 @@ class Lineage:
         known = (self.nodes.get(parent.attempt) for parent in node.parents)
         return [parent.attempt for parent in known if parent and parent.seq < node.seq]
 
+    def _origins(self, attempt: str) -> list[str]:
+        """Return the parents it took something from: who refutes an attempt inherits nothing."""
+        refuted = {one.attempt for one in self.nodes[attempt].parents if one.kind == "refutes"}
+        return [parent for parent in self._parents(attempt) if parent not in refuted]
+
+    def _offspring(self, attempt: str) -> list[str]:
+        """Return the children that took something from it."""
+        return self._heirs_of.get(attempt, [])
+
     def _reach(self, attempt: str, step: Callable[[str], list[str]]) -> list[str]:
         seen: set[str] = set()
-        waiting = step(attempt)
+        waiting = list(step(attempt))
         while waiting:
             name = waiting.pop()
             if name not in seen:
@@ -211,7 +315,7 @@ class Lineage:
         return [
             node
             for node in self.nodes.values()
-            if node.measured_seq is not None and node.verdict != "invalid" and node.estimate
+            if node.measured_seq is not None and node.counts and node.estimate
         ]
 
 
@@ -223,3 +327,7 @@ def _interval(node: Node) -> Interval:
 def _estimate(node: Node) -> float:
     estimate = node.estimate
     return float("-inf") if estimate is None else estimate
+
+
+def _standing(node: Node) -> tuple[bool, float]:
+    return node.counts, _estimate(node)

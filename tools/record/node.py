@@ -4,17 +4,35 @@ Statistics are worked out when somebody looks, and kept until a new measurement 
 """
 
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import median
 from typing import Literal
 
+from pydantic import JsonValue
+
 from bench.config import EngineConfig
-from bench.measurement import Interval, JobOutcome, Measurement, Stage
+from bench.measurement import (
+    FreshLaunch,
+    Interval,
+    JobOutcome,
+    Measurement,
+    RiderStage,
+    Stage,
+    Stamp,
+)
+from bench.nested_noise import Launch
+from bench.verification import Verification
 from tools.record.events import Parent, VerdictState
+from tools.record.retraction import Ban
+from tools.record.rulings import Ruling, counting, rank
 
 RunState = Literal["queued", "running", "ended"]
 NodeState = Literal["proposed", "queued", "running", "measured", "failed", "cancelled"]
+
+INHERITS = "inherits_invalid"
+"""Reason of every `suspect`: it has an ingredient that a ruling on an ancestor banned."""
 
 
 @dataclass(slots=True)
@@ -28,11 +46,20 @@ class Run:
     seed: int
     seq: int
     """Of the request."""
+    incumbent: str = ""
+    """fresh: the attempt it is timed against."""
+    purpose: str = ""
+    """fresh: the promotion; private: why it is verified."""
     state: RunState = "queued"
     tries: int = 0
     """Highest try number started."""
     outcome: JobOutcome | None = None
     ended_seq: int | None = None
+
+    @property
+    def is_riders(self) -> bool:
+        """Whether it is a screen or a full: what fresh and private jobs do is no measurement."""
+        return self.stage in ("screen", "full")
 
 
 @dataclass(slots=True)
@@ -54,36 +81,59 @@ class Node:
     verdict_by: str = ""
     measured_seq: int | None = None
     """Seq of the first measurement of any stage."""
-    _speedup: tuple[tuple[int, Stage | None], Interval | None] = ((0, None), None)
+    all_measurements: list[Measurement] = field(default_factory=list)
+    """Every measurement, screens included, in the order they ended."""
+    fresh: list[Launch] = field(default_factory=list)
+    """Fresh launches, as contender or as incumbent; never the run that triggered them."""
+    verifications: list[tuple[str, Verification]] = field(default_factory=list)
+    """Each with its job, in the order they ended."""
+    flags: int = 0
+    """Failed verifications since the last reinstatement. Private until a ruling says so."""
+    verified: Verification | None = None
+    """The passed verification behind a `valid`; None under any other verdict."""
+    receipt: dict[str, JsonValue] | None = None
+    """The latest one issued."""
+    rulings: list[Ruling] = field(default_factory=list)
+    """All that were not taken back, oldest first."""
+    suspicions: dict[int, Ban] = field(default_factory=dict)
+    """Bans of ancestors whose ingredient it has and after which it was not verified, by event."""
+    _ruling: Ruling | None = None
+    """The one of `rulings` that counts."""
+    _fulls: list[Measurement] = field(default_factory=list)
+    _speedup: tuple[int, Interval | None] = (0, None)
+    _estimate: tuple[int, float | None] = (0, None)
 
     @property
     def state(self) -> NodeState:
         """`measured` is final; before it, a job that still lives counts over one that failed."""
         if self.measured_seq is not None:
             return "measured"
-        live = [run.state for run in self.runs if run.state != "ended"]
+        runs = [run for run in self.runs if run.is_riders]
+        live = [run.state for run in runs if run.state != "ended"]
         if live:
             return "running" if "running" in live else "queued"
-        ends = [run.outcome.status for run in self.runs if run.outcome]
+        ends = [run.outcome.status for run in runs if run.outcome]
         if not ends:
             return "proposed"
         return "cancelled" if all(status == "cancelled" for status in ends) else "failed"
 
     @property
-    def all_measurements(self) -> list[Measurement]:
-        """Every measurement, screens included, in the order they ended."""
-        ended = sorted(self.runs, key=lambda run: run.ended_seq or 0)
-        return [run.outcome.measurement for run in ended if run.outcome and run.outcome.measurement]
+    def counts(self) -> bool:
+        """Whether it may be ranked, hold the record or be built on: neither invalid nor suspect."""
+        return self.verdict in ("pending", "valid")
+
+    @property
+    def suspected_by(self) -> set[str]:
+        """The invalid attempts whose ingredient it inherits."""
+        return {ban.attempt for ban in self.suspicions.values()}
 
     @property
     def measurements(self) -> list[Measurement]:
         """The full measurements if there is any, else the screens."""
-        everything = self.all_measurements
-        fulls = [one for one in everything if one.stage == "full"]
-        return fulls or everything
+        return self._fulls or self.all_measurements
 
     @property
-    def best_stage(self) -> Stage | None:
+    def best_stage(self) -> RiderStage | None:
         """`full` once a full run was measured."""
         measurements = self.measurements
         return measurements[0].stage if measurements else None
@@ -91,16 +141,19 @@ class Node:
     @property
     def speedup(self) -> Interval | None:
         """Speed over the baseline with its 95 % interval over launches and pairs."""
-        key = (sum(run.outcome is not None for run in self.runs), self.best_stage)
-        if self._speedup[0] != key:
-            self._speedup = (key, self._combined())
+        known = len(self.all_measurements)
+        if self._speedup[0] != known:
+            self._speedup = (known, self._combined())
         return self._speedup[1]
 
     @property
     def estimate(self) -> float | None:
         """The middle of `speedup` alone: no resampling, so thousands of nodes cost nothing."""
-        medians = [median(one.pair_ratios) for one in self.measurements if one.pair_ratios]
-        return sum(medians) / len(medians) if medians else None
+        known = len(self.all_measurements)
+        if self._estimate[0] != known:
+            medians = [median(one.pair_ratios) for one in self.measurements if one.pair_ratios]
+            self._estimate = (known, sum(medians) / len(medians) if medians else None)
+        return self._estimate[1]
 
     @property
     def pairs(self) -> int:
@@ -123,11 +176,84 @@ class Node:
         ]
         return median(ratios) if ratios else None
 
+    # --- for the fold
+
+    def measured(self, measurement: Measurement, *, seq: int) -> None:
+        """Take in what a screen or a full measured."""
+        self.measured_seq = self.measured_seq or seq
+        self.all_measurements.append(measurement)
+        if measurement.stage == "full":
+            self._fulls.append(measurement)
+
+    def examined(self, job: str, verification: Verification) -> None:
+        """Take in a verification. What follows from it is a ruling of its own."""
+        self.verifications.append((job, verification))
+        self.flags += bool(verification.failed)
+
+    def rule(self, ruling: Ruling) -> None:
+        """Take in a ruling; a `valid` of a verifier or above also ends what was suspected of it."""
+        if ruling.state == "valid":
+            passed = (one for _, one in reversed(self.verifications) if not one.failed)
+            ruling = ruling._replace(verification=next(passed, None))
+            if rank(ruling.by) > rank("guardrail"):
+                self.suspicions.clear()
+        self.rulings.append(ruling)
+        self._ruling = counting(self.rulings)
+        self.settle()
+
+    def take_back(self, seqs: Collection[int]) -> None:
+        """Forget these rulings on it."""
+        self.rulings = [one for one in self.rulings if one.seq not in seqs]
+        self._ruling = counting(self.rulings)
+        self.flags = 0
+        self.settle()
+
+    def suspect(self, ban: Ban) -> None:
+        """Take in that an ancestor was ruled invalid for something it has too."""
+        self.suspicions[ban.seq] = ban
+        self.settle()
+
+    def acquit(self, seqs: Collection[int]) -> None:
+        """Forget what was suspected on the grounds of these rulings."""
+        self.suspicions = {seq: ban for seq, ban in self.suspicions.items() if seq not in seqs}
+        self.settle()
+
+    def settle(self) -> None:
+        """Work out the verdict: the ruling that counts, then what is suspected."""
+        ruling = self._ruling
+        if ruling is None:
+            self.verdict, self.verdict_reason, self.verdict_by = "pending", "", ""
+        else:
+            self.verdict, self.verdict_reason, self.verdict_by = (
+                ruling.state,
+                ruling.reason,
+                ruling.by,
+            )
+        if self.suspicions and self.verdict != "invalid":
+            by = next(iter(self.suspicions.values())).by
+            self.verdict, self.verdict_reason, self.verdict_by = "suspect", INHERITS, by
+        is_valid = ruling is not None and self.verdict == "valid"
+        self.verified = ruling.verification if ruling and is_valid else None
+
     def _combined(self) -> Interval | None:
         launches = [one.pair_ratios for one in self.measurements if one.pair_ratios]
         if not launches:
             return None
         return _interval(tuple(launches), zlib.crc32(self.attempt.encode()))
+
+
+def machine_of(stamp: Stamp) -> str:
+    """Return what tells the machines of a session apart."""
+    return f"{stamp.cpu}/{stamp.cores}"
+
+
+def launches_of(fresh: FreshLaunch) -> tuple[Launch, Launch]:
+    """Return what a fresh launch says of the contender, and of the incumbent."""
+    machine = machine_of(fresh.stamp)
+    return (
+        Launch(fresh.ratios, fresh.output_digest, machine),
+        Launch(fresh.incumbent_ratios, fresh.incumbent_digest, machine),
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -6,9 +6,19 @@ from contextlib import contextmanager
 
 from pydantic import JsonValue
 
+from bench.challenge import PromotionRule
+from bench.frozen import parse
 from tools.record.board import Board
-from tools.record.events import AgentJoined, Event, SessionOpened, SessionStopped
+from tools.record.events import (
+    AgentJoined,
+    Event,
+    PoolCommitted,
+    SessionOpened,
+    SessionStopped,
+    VerificationRefused,
+)
 from tools.record.lineage import Lineage
+from tools.record.records import Records
 from tools.record.spend import Spend
 from tools.record.turns import Turns, TurnState
 
@@ -21,6 +31,7 @@ class Projection:
     def __init__(self) -> None:
         self.board = Board()
         self.lineage = Lineage()
+        self.records = Records()
         self.spend = Spend()
         self.agents: dict[str, AgentJoined] = {}
         self.turns = Turns()
@@ -31,6 +42,10 @@ class Projection:
         self.stopped: SessionStopped | None = None
         """The reason the session stands still; None while it runs."""
         self.resumes = 0
+        self.pool: PoolCommitted | None = None
+        """The private texts of the session, by their hash."""
+        self.verification_refused: VerificationRefused | None = None
+        """Why nothing can be verified in this ride; None again on a resume."""
         self.seq = 0
         self.time = 0.0
         """Of the latest event, Unix seconds."""
@@ -51,6 +66,12 @@ class Projection:
         """True once a simulated measurement is in the record."""
         return self.lineage.simulated_jobs > 0
 
+    @property
+    def promotion_rule(self) -> PromotionRule:
+        """The session's own rule; the defaults in a record that is older than the rule."""
+        rules = self.opened.challenge.get("promotion") if self.opened else None
+        return parse(PromotionRule, rules, what="promotion") if rules else PromotionRule()
+
     def apply(self, event: Event) -> None:
         """Take in the next event."""
         for rule in self._routes.get(event.kind, ()):
@@ -63,8 +84,10 @@ class Projection:
             "session_resumed": (self._resume,),
             "session_stopped": (self._stop,),
             "agent_joined": (self._join,),
+            "pool_committed": (self._commit_pool,),
+            "verification_refused": (self._refuse_verification,),
         }
-        for fold in (self.board, self.lineage, self.spend, self.turns):
+        for fold in (self.board, self.lineage, self.records, self.spend, self.turns):
             for kind, rule in fold.rules.items():
                 routes[kind] = (*routes.get(kind, ()), rule)
         return routes
@@ -75,7 +98,7 @@ class Projection:
             self.settings = event.payload.settings
 
     def _resume(self, event: Event) -> None:
-        self.stopped = None
+        self.stopped = self.verification_refused = None
         self.settings = {**self.settings, **event.payload.settings}
         self.resumes += 1
 
@@ -84,6 +107,13 @@ class Projection:
 
     def _join(self, event: Event) -> None:
         self.agents.setdefault(event.payload.agent, event.payload)
+
+    def _commit_pool(self, event: Event) -> None:
+        if self.pool is None:
+            self.pool = event.payload
+
+    def _refuse_verification(self, event: Event) -> None:
+        self.verification_refused = event.payload
 
 
 @contextmanager

@@ -18,7 +18,16 @@ PAGE_EVENTS = 1000
 MAX_RETRIES = 20
 """Other processes append rarely (a person's post); as many conflicts in a row are a fault."""
 
-GUARDED_KINDS = frozenset({"session_stopped", "claim_made", "attempt_proposed", "job_requested"})
+GUARDED_KINDS = frozenset(
+    {
+        "session_stopped",
+        "claim_made",
+        "attempt_proposed",
+        "job_requested",
+        "attempt_invalidated",
+        "attempt_reinstated",
+    }
+)
 """Kinds that can make a check out of date. Others (posts, outcomes, verdicts) leave it standing:
 an outcome frees budget and slots, it never takes them."""
 
