@@ -24,10 +24,14 @@ Policy = Literal[
     "librarian",
     "explorer",
     "pruner",
+    "cheat",
 ]
-"""Search policies of the offline model, one module each under `agents/policies/`."""
+"""Search policies of the offline model, one module each under `agents/policies/`. No shipped
+persona cheats."""
 
-RESERVED_NAMES = frozenset({"organiser", "lane", "guardrail", "baseline", "human", "all"})
+RESERVED_NAMES = frozenset(
+    {"organiser", "lane", "guardrail", "verifier", "baseline", "human", "all"}
+)
 """Actors of every session and words with a meaning of their own; no agent may pass for one."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")

@@ -17,13 +17,14 @@ import tomllib
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from bench import cost_model
 from bench.config import EngineConfig
 from bench.frozen import parse
 from bench.harness import JobRequest, run_job
-from bench.measurement import JobOutcome, Measurement
+from bench.measurement import FreshLaunch, JobOutcome, Measurement
 from sandbox.errors import ConfigError, PacelineError
 
 EXIT_MEASURED, EXIT_FAILED, EXIT_INTERRUPTED = 0, 5, 130
@@ -47,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("config", nargs="?", type=Path, help="TOML file; left out: the baseline")
     parser.add_argument("--request", type=Path, help="JSON file of a JobRequest; excludes the rest")
     parser.add_argument("--challenge", default="gemma-270m-cpu", help="name, file or folder")
-    parser.add_argument("--stage", choices=("screen", "full"), default="full")
+    parser.add_argument("--stage", choices=("screen", "full", "fresh"), default="full")
+    parser.add_argument("--incumbent", type=Path, help="fresh: TOML file; left out: the baseline")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--engine", choices=("llamacpp", "simulated"))
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="folder of weight files")
@@ -65,6 +67,7 @@ def _for_people(arguments: argparse.Namespace) -> int:
         challenge=arguments.challenge,
         config=_read_config(arguments.config),
         stage=arguments.stage,
+        incumbent=_read_config(arguments.incumbent) if arguments.incumbent else None,
         seed=arguments.seed,
         cache_folder=arguments.cache.resolve(),
         engine=arguments.engine,
@@ -97,6 +100,9 @@ def _lane(request: JobRequest) -> Any:
 
 def _table(request: JobRequest, outcome: JobOutcome) -> Iterable[str]:
     found = outcome.measurement
+    if outcome.fresh is not None:
+        yield from (f"{name:<28}{value}" for name, value in _fresh_rows(outcome.fresh))
+        return
     if found is None:
         yield f"{outcome.status} ({outcome.fault}, {outcome.code}): {outcome.message}"
         return
@@ -139,6 +145,16 @@ def _rows(config: EngineConfig, found: Measurement) -> Iterable[tuple[str, str]]
             f"{name.removesuffix('_seconds')} {seconds:.1f}" for name, seconds in found.durations
         ),
     )
+
+
+def _fresh_rows(found: FreshLaunch) -> Iterable[tuple[str, str]]:
+    label = "simulated " if found.simulated else ""
+    for name, ratios in (
+        ("contender over baseline", found.ratios),
+        ("incumbent over baseline", found.incumbent_ratios),
+        ("contender over incumbent", found.contrasts),
+    ):
+        yield f"{label}{name}", f"{median(ratios):.3f}, {len(ratios)} rounds"
 
 
 def _read_config(file: Path | None) -> EngineConfig:

@@ -1,7 +1,8 @@
 """Times candidate and baseline in turns, A B B A, until the ratio is known well enough.
 
-A neighbour that eats memory bandwidth slows both sides of a pair alike, so ratios survive what
-single timings do not. Knows engines and prompts; knows no weights, no perplexity and no record.
+A neighbour that eats memory bandwidth slows all sides of a round alike, so ratios survive what
+single timings do not. Three sides take turns the same way: A B C, C B A. Knows engines and
+prompts; knows no weights, no perplexity and no record.
 """
 
 import hashlib
@@ -17,6 +18,8 @@ from bench.noise import interval
 
 WARMUP_TOKENS = 8
 """Enough to touch every weight and code path; a full request would cost a screen a second."""
+TURNS: tuple[Side, ...] = ("candidate", "incumbent", "baseline")
+"""Order of the sides in even rounds; odd rounds go backward."""
 OVERTIME = 2.0
 """With fewer kept pairs than asked for, timing may go on to this multiple of its seconds."""
 
@@ -64,8 +67,8 @@ class PairTimer:
         blame: Blame,
     ) -> None:
         self.samples: list[Sample] = []
-        self.emitted: dict[str, tuple[int, ...]] = {}
-        """Prompt id -> the candidate's tokens, of rejected samples too."""
+        self.emitted: dict[Side, dict[str, tuple[int, ...]]] = {side: {} for side in engines}
+        """By side: prompt id -> its tokens, of rejected samples too."""
         self.drafting: Drafting | None = None
         self._engines = engines
         self._output_tokens = output_tokens
@@ -82,8 +85,8 @@ class PairTimer:
     def run(self, rounds: Sequence[Prompt], stage: StageProtocol, *, least: int, seed: int) -> None:
         """Time rounds until the ratio is known to the stage's half-width, or time is up.
 
-        Every round but the rejected makes a pair. At least `least` rounds are run, so that the
-        output digest covers its prompts; at most the stage's pairs and the prompts given.
+        Every round but those with a rejected sample counts. At least `least` rounds are run, so
+        that the output digest covers its prompts; at most the stage's pairs and the prompts given.
         """
         clock = self._engines["candidate"].clock
         started = clock()
@@ -91,22 +94,18 @@ class PairTimer:
             kept = len(self.ratios())
             if number >= least and self._is_enough(kept, stage, clock() - started, seed):
                 return
-            order: tuple[Side, Side] = ("candidate", "baseline")
-            for side in order if number % 2 == 0 else order[::-1]:
+            turns = [side for side in TURNS if side in self._engines]
+            for side in turns if number % 2 == 0 else turns[::-1]:
                 self.samples.append(self._timed(side, number, prompt))
 
-    def ratios(self) -> tuple[float, ...]:
-        """Return candidate speed over baseline speed of each kept pair, in order."""
-        kept = {
-            (sample.round, sample.side): sample.wall_seconds
-            for sample in self.samples
-            if sample.rejected is None
-        }
-        return tuple(
-            kept[number, "baseline"] / seconds
-            for (number, side), seconds in sorted(kept.items())
-            if side == "candidate" and (number, "baseline") in kept
-        )
+    def ratios(self, of: Side = "candidate", *, over: Side = "baseline") -> tuple[float, ...]:
+        """Return the speed of one side over another's in each kept round, in order."""
+        rounds: dict[int, dict[Side, float]] = {}
+        for sample in self.samples:
+            if sample.rejected is None:
+                rounds.setdefault(sample.round, {})[sample.side] = sample.wall_seconds
+        whole = [times for _, times in sorted(rounds.items()) if len(times) == len(self._engines)]
+        return tuple(times[over] / times[of] for times in whole)
 
     def _is_enough(self, kept: int, stage: StageProtocol, spent: float, seed: int) -> bool:
         if spent >= OVERTIME * stage.measure_seconds or kept >= stage.max_pairs:
@@ -125,8 +124,8 @@ class PairTimer:
             generation = engine.generate(prompt.token_ids, max_tokens=self._output_tokens)
             wall_seconds = engine.clock() - before
             cpu_after = engine.cpu_seconds()
+        self.emitted[side][prompt.id] = generation.token_ids
         if side == "candidate":
-            self.emitted[prompt.id] = generation.token_ids
             self._count(generation.drafting)
         cpu_seconds = None if cpu_after is None or cpu_before is None else cpu_after - cpu_before
         return Sample(

@@ -5,7 +5,7 @@ logged and tried again later; only a record that cannot be written ends the sess
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -20,7 +20,6 @@ from orchestrator.duties import (
     Moment,
     StopReason,
     affordable,
-    duty,
     expected_seconds,
     stop_reason,
 )
@@ -45,6 +44,8 @@ class Pace(NamedTuple):
 
     deadline: float | None = None
     """Unix seconds."""
+    began: float | None = None
+    """When the ride began; Unix seconds."""
     patience: int | None = None
     """Measured attempts without a new best; None = no such limit."""
     turns_at_once: int = 64
@@ -55,7 +56,7 @@ class Pace(NamedTuple):
 class Crew:
     """All riders of one session. Bound to one event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (who rides, by which rules, for how long, and what is owed)
         self,
         recorder: Recorder,
         riders: Sequence[Rider],
@@ -64,13 +65,16 @@ class Crew:
         challenge: Challenge,
         limits: Limits,
         pace: Pace,
+        owes: Callable[[Moment], bool] = lambda _moment: False,
     ) -> None:
+        """Take `owes`: whether the organiser has something to do before the ride may stop."""
         self._recorder = recorder
         self._toolbox = Toolbox(recorder, challenge, limits)
         self._model = model
         self._challenge = challenge
         self._limits = limits
         self._pace = pace
+        self._owes = owes
         self._personas = {rider.agent_name: rider.persona for rider in riders}
         self._at_once = asyncio.Semaphore(pace.turns_at_once)  # bounds calls to the model
         self._asked: StopReason | None = None
@@ -203,11 +207,7 @@ class Crew:
         """Return whether something has to happen before the session may stop for `reason`."""
         if reason == "attempts" and self._roster.has_unlaunched:
             return True
-        lineage = self._recorder.projection.lineage
-        wish = duty(lineage, self._moment(), challenge=self._challenge)
-        return self._roster.has_unseen_outcomes or (
-            wish is not None and self._is_affordable(wish.node, wish.stage)
-        )
+        return self._roster.has_unseen_outcomes or self._owes(self._moment())
 
     def _can_afford_a_screen(self) -> bool:
         nodes = self._recorder.projection.lineage.nodes
@@ -218,7 +218,7 @@ class Crew:
         return affordable(self._recorder.projection.spend, self._limits, request)
 
     def _moment(self) -> Moment:
-        return Moment(self._recorder.clock(), self._pace.deadline)
+        return Moment(self._recorder.clock(), self._pace.deadline, self._pace.began)
 
     def _waiting(self) -> list[str]:
         return list(self._wave.waiting)

@@ -1,7 +1,8 @@
-"""What the organiser owes the session, and why it would stop: pure functions over the folds.
+"""Which queued job runs next, the full that the organiser owes a screen, and why a ride stops.
 
-Duties: no promising screen is left without a full run, and the leader is measured twice. They wait
-until the lane would idle or until time gets short, so that agents come first.
+Pure functions over the folds. No promising screen is left without a full run: it waits until the
+lane would idle or until time gets short, so that agents come first. Records and verifications are
+`orchestrator.promotions` and `orchestrator.verifications`.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from statistics import median
 from typing import Literal, NamedTuple
 
 from bench.challenge import Challenge
-from bench.measurement import Stage
+from bench.measurement import JobOutcome, Stage
+from tools.job_request import wall_seconds
 from tools.limits import Limits
 from tools.record.events import JobRequested
 from tools.record.lineage import Lineage, Node, Run
@@ -20,9 +22,11 @@ StopReason = Literal["attempts", "minutes", "budget", "no_progress", "asked", "f
 SLACK = 1.3
 """Jobs of one stage differ by about this much: builds, a busy neighbour."""
 RECENT_RUNS = 9
-LEADER_LAUNCHES = 2
 START_SECONDS = 8.0
 """Loading two engines and scoring perplexity, before any job of the session has shown it."""
+EXPECTED_SHARE: dict[Stage, float] = {"fresh": 0.15, "private": 0.4}
+"""Of a job's limit, before any of the session has shown it: a fresh launch of the default model
+takes 9 s of its 60, a first verification 60 s of its 150."""
 
 
 class Moment(NamedTuple):
@@ -30,6 +34,15 @@ class Moment(NamedTuple):
 
     now: float
     deadline: float | None
+    began: float | None = None
+    """When the ride began."""
+
+    @property
+    def share_gone(self) -> float:
+        """Of the ride's time; half without a deadline, where it is never early and never late."""
+        if self.deadline is None or self.began is None or self.deadline <= self.began:
+            return 0.5
+        return (self.now - self.began) / (self.deadline - self.began)
 
     @property
     def seconds_left(self) -> float:
@@ -40,19 +53,29 @@ class Moment(NamedTuple):
 def expected_seconds(lineage: Lineage, stage: Stage, *, challenge: Challenge) -> float:
     """Return how long a job of `stage` takes, by the session's own recent ones."""
     ended = [
-        run.outcome.seconds
+        run.outcome.seconds / max(run.tries, 1)
         for node in lineage.nodes.values()
         for run in node.runs
-        if run.stage == stage and run.outcome is not None and run.outcome.measurement is not None
+        if run.stage == stage and run.outcome is not None and _went_to_its_end(run.outcome)
     ]
     if ended:
         return SLACK * median(ended[-RECENT_RUNS:])
+    limit = wall_seconds(challenge, stage)
+    if stage in EXPECTED_SHARE:
+        return EXPECTED_SHARE[stage] * limit
     limits = challenge.protocol.screen if stage == "screen" else challenge.protocol.full
-    return min(limits.measure_seconds + START_SECONDS, limits.wall_seconds)
+    return min(limits.measure_seconds + START_SECONDS, limit)
+
+
+def _went_to_its_end(outcome: JobOutcome) -> bool:
+    """A verification that fails early says nothing of how long one that passes takes."""
+    if outcome.verification is not None:
+        return not outcome.verification.failed
+    return outcome.status == "measured"
 
 
 def next_job(lineage: Lineage, moment: Moment, *, challenge: Challenge) -> tuple[Node, Run] | None:
-    """Return the waiting job to run now: first come, but fulls first when time gets short.
+    """Return the waiting job to run now: the organiser's, then first come; late, fulls first.
 
     A job that would not end before the deadline is left where it is.
     """
@@ -63,6 +86,7 @@ def next_job(lineage: Lineage, moment: Moment, *, challenge: Challenge) -> tuple
     }
     if moment.seconds_left < sum(cost[run.stage] for _, run in waiting):
         waiting.sort(key=lambda pair: pair[1].stage != "full")
+    waiting.sort(key=lambda pair: pair[1].is_riders)
     fits = (pair for pair in waiting if cost[pair[1].stage] <= moment.seconds_left)
     return next(fits, None)
 
@@ -72,23 +96,31 @@ class Wish(NamedTuple):
 
     node: Node
     stage: Stage
-    replicate: bool
+    purpose: str = ""
+    """Of a fresh or private job, as `JobRequested` has it."""
+    incumbent: str = ""
 
 
-def duty(lineage: Lineage, moment: Moment, *, challenge: Challenge) -> Wish | None:
-    """Return the job the organiser should ask for now."""
+def full_duty(
+    lineage: Lineage, moment: Moment, *, challenge: Challenge, kept_seconds: float = 0.0
+) -> Wish | None:
+    """Return the full that the organiser should ask for now.
+
+    Args:
+        lineage: the attempts.
+        moment: now.
+        challenge: the rules.
+        kept_seconds: what has to happen after the full, and what time gets short for.
+    """
     full = expected_seconds(lineage, "full", challenge=challenge)
     screen = expected_seconds(lineage, "screen", challenge=challenge)
     if moment.seconds_left < full:
         return None
     is_idle = not lineage.live_jobs()
-    is_late = moment.seconds_left < SLACK * (full + screen)
+    is_late = moment.seconds_left < SLACK * (full + screen) + kept_seconds
     contender = _contender(lineage)
     if contender is not None and (is_idle or is_late):
-        return Wish(contender, "full", replicate=False)
-    leader = lineage.best()
-    if is_idle and leader is not None and _wants_replicate(leader):
-        return Wish(leader, "full", replicate=True)
+        return Wish(contender, "full")
     return None
 
 
@@ -142,9 +174,9 @@ def _contender(lineage: Lineage) -> Node | None:
     measured = [
         node
         for node in lineage.nodes.values()
-        if node.measured_seq is not None and node.verdict != "invalid" and node.speedup is not None
+        if node.counts and node.estimate and lineage.ban_on(node.config) is None
     ]
-    best = max(measured, key=_estimate, default=None)
+    best = max(measured, key=lambda node: node.estimate or 0.0, default=None)
     if best is None or best.best_stage == "full" or _has_failed_full(best.runs):
         return None
     return None if any(run.state != "ended" for run in best.runs) else best
@@ -154,16 +186,7 @@ def _has_failed_full(runs: Sequence[Run]) -> bool:
     return any(run.stage == "full" and run.state == "ended" for run in runs)
 
 
-def _wants_replicate(leader: Node) -> bool:
-    fulls = [run for run in leader.runs if run.stage == "full"]
-    return bool(leader.parents) and 1 <= len(fulls) < LEADER_LAUNCHES
-
-
 def _measured_since_best(lineage: Lineage) -> int:
     front = lineage.frontier()
     since = (front[-1].measured_seq or 0) if front else 0
     return sum((node.measured_seq or 0) > since for node in lineage.nodes.values())
-
-
-def _estimate(node: Node) -> float:
-    return node.speedup.estimate if node.speedup else 0.0

@@ -1,7 +1,7 @@
 """The lane: takes requested jobs, one at a time, under the machine-wide lock of the device.
 
-Knows the queue and the clock; what a job does is `tools.jobs`, what the organiser asks for is
-`duties`. A job left half done by a kill is taken up first.
+Knows the queue and the clock; what a job does is `tools.jobs`, what the organiser asks for and what
+follows from a job is the organiser's. A job left half done by a kill is taken up first.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import structlog
 
-from orchestrator.duties import Moment, affordable, duty, next_job
+from orchestrator.duties import Moment, next_job
+from orchestrator.organiser import Organiser
 from sandbox.errors import JobTimeout
 from sandbox.lane import device_lane
 from tools.job_request import job_request
 from tools.jobs import Workplace, end_unrun, run_job
-from tools.limits import Limits
 from tools.record.lineage import Node, Run
 from tools.record.recorder import Recorder
 
@@ -31,8 +31,9 @@ log = structlog.get_logger()
 class LaneRules(NamedTuple):
     """What the lane goes by."""
 
-    limits: Limits
     deadline: float | None = None
+    began: float | None = None
+    """When the ride began."""
     device: str = "cpu"
     finish_seconds: float = 15.0
     """A running job gets this long to end by itself when the session stops."""
@@ -47,10 +48,12 @@ class Lane:
         place: Workplace,
         rules: LaneRules,
         *,
+        organiser: Organiser,
         clock: Callable[[], float],
     ) -> None:
         self._recorder = recorder
         self._place = place
+        self._organiser = organiser
         self._rules = rules
         self._clock = clock
         self._stopping = asyncio.Event()
@@ -61,8 +64,9 @@ class Lane:
         """Run jobs until `stop`."""
         while not self._stopping.is_set():
             await self._recorder.catch_up()
-            await self._attend_to_duties()
-            pair = self._next()
+            await self._organiser.settle()
+            waited_for = await self._organiser.ask(self._moment())
+            pair = self._next(waited_for)
             if pair is None:
                 seq = self._recorder.projection.seq
                 await self._recorder.store.wait(seq, timeout_seconds=IDLE_SECONDS)
@@ -88,6 +92,7 @@ class Lane:
             self._cancel_job.set() if settle else task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        await self._organiser.settle()
         if settle:
             await self._settle()
 
@@ -98,34 +103,21 @@ class Lane:
             log.warning("lane_is_held", device=self._rules.device, held_by_pid=holder)
 
     async def _run(self, node: Node, run: Run) -> None:
-        await run_job(self._recorder, self._place, node, run, cancelled=self._cancel_job)
+        place = self._place if run.stage != "private" else self._organiser.private_place
+        if place is None:  # asked for in an earlier ride; nothing can be verified in this one
+            await self._give_up(node, run, code="no_verification")
+            return
+        await run_job(self._recorder, place, node, run, cancelled=self._cancel_job)
 
-    def _next(self) -> tuple[Node, Run] | None:
+    def _next(self, waited_for: str | None) -> tuple[Node, Run] | None:
+        """Return the job to run: one left half done, the one the organiser waits for, the first."""
         lineage = self._recorder.projection.lineage
-        half_done = (pair for pair in lineage.live_jobs() if pair[1].state == "running")
-        return next(half_done, None) or next_job(
+        live = lineage.live_jobs()
+        half_done = [pair for pair in live if pair[1].state == "running"]
+        wanted = [pair for pair in live if pair[0].attempt == waited_for]
+        return next(iter(half_done + wanted), None) or next_job(
             lineage, self._moment(), challenge=self._place.challenge
         )
-
-    async def _attend_to_duties(self) -> None:
-        """Ask for the job the organiser owes the session, if it is time."""
-        challenge = self._place.challenge
-        known = self._recorder.projection
-        wish = duty(known.lineage, self._moment(), challenge=challenge)
-        if wish is None:
-            return
-        async with self._recorder.exclusive():
-            request = job_request(
-                wish.node,
-                wish.stage,
-                session=self._recorder.store.session,
-                challenge=challenge,
-                replicate=wish.replicate,
-            )
-            is_free = all(run.state == "ended" for run in wish.node.runs)
-            if is_free and affordable(known.spend, self._rules.limits, request):
-                key = f"organiser/{request.job}"
-                await self._recorder.append("organiser", request, key=key)
 
     async def _settle(self) -> None:
         """Give every attempt its terminal state: jobs that did not run end as cancelled."""
@@ -142,8 +134,13 @@ class Lane:
                 key = f"organiser/{request.job}"
                 await self._recorder.append("organiser", free, key=key)
         for node, run in lineage.live_jobs():
-            message = "the session ended before its turn came"
-            await end_unrun(self._recorder, place, node, run, code="session_over", message=message)
+            await self._give_up(node, run, code="session_over")
+
+    async def _give_up(self, node: Node, run: Run, *, code: str) -> None:
+        message = "the session ended before its turn came"
+        if code != "session_over":
+            message = "nothing can be verified in this ride"
+        await end_unrun(self._recorder, self._place, node, run, code=code, message=message)
 
     def _moment(self) -> Moment:
-        return Moment(self._clock(), self._rules.deadline)
+        return Moment(self._clock(), self._rules.deadline, self._rules.began)

@@ -42,6 +42,7 @@ from tools.record.events import (
 from tools.record.recorder import Recorder
 
 BASELINE = "a0000"
+THRESHOLDS = "thresholds.json"
 SHORTEST_RIDE_MINUTES = 0.05
 """Of a resumed ride: time to finish the turns that were cut short."""
 
@@ -66,6 +67,8 @@ class RunOptions(Frozen):
     seed: int = 0
     session: str | None = None
     """Folder of the new session; None = named by time and challenge."""
+    verify: bool = True
+    """Examine records on private texts, where the challenge and the machine allow it."""
 
 
 class Opened(NamedTuple):
@@ -251,11 +254,19 @@ def _new_folder(
 
 
 def _copy_texts(challenge: Challenge, loaded: LoadedChallenge, folder: Path) -> Challenge:
-    """Copy the public texts beside the session's challenge, so that it stands alone."""
+    """Copy the public texts and thresholds beside the challenge, so that it stands alone."""
     names = {"prompts": "prompts.jsonl", "passages": "passages.jsonl"}
     for field, name in names.items():
         shutil.copyfile(loaded.folder / getattr(challenge, field), folder / name)
-    return challenge.model_copy(update=names)
+    update: dict[str, Any] = dict(names)
+    if challenge.verification is not None:
+        thresholds = loaded.folder / challenge.verification.thresholds
+        update["verification"] = challenge.verification.model_copy(
+            update={"thresholds": THRESHOLDS}
+        )
+        if thresholds.is_file():
+            shutil.copyfile(thresholds, folder / THRESHOLDS)
+    return challenge.model_copy(update=update)
 
 
 def _write_files(

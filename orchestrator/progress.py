@@ -17,6 +17,7 @@ from rich.text import Text
 
 from orchestrator.views import figures
 from orchestrator.views.clean import one_line
+from orchestrator.views.record_view import is_rejected, record_holder, verdict_counts
 from orchestrator.views.story import tell
 from tools.record.events import Event
 from tools.record.projection import Projection
@@ -34,6 +35,9 @@ class Progress(Protocol):
 
     def on_event(self, event: Event, projection: Projection) -> None:
         """Take in an event that `projection` contains already. Cheap; never raises for content."""
+
+    def note(self, line: str) -> None:
+        """Show a line about what happens before the first event."""
 
     def __enter__(self) -> Self: ...
 
@@ -68,6 +72,10 @@ class PlainProgress:
         moment = figures.clock(event.time - self._started_at)
         print(f"{moment:>7} {sentence.text}", file=self._console.file, flush=True)
 
+    def note(self, line: str) -> None:
+        """Print the line."""
+        print(f"{'':>7} {one_line(line)}", file=self._console.file, flush=True)
+
     def __enter__(self) -> Self:
         return self
 
@@ -92,6 +100,7 @@ class LiveProgress:
         self._known: Projection | None = None
         self._posts: tuple[Text, ...] = ()
         self._lines: tuple[Text, ...] = ()
+        self._note_line = ""
         self._next_frame_at = 0.0
         self._later: asyncio.TimerHandle | None = None
         # One frame a second of its own keeps the time left honest while a job is measured; the
@@ -100,7 +109,7 @@ class LiveProgress:
 
     def on_event(self, event: Event, projection: Projection) -> None:
         """Redraw, or, when the last frame is too young, a little later."""
-        self._note(event)
+        self._take_in(event)
         self._known = projection
         wait = self._next_frame_at - self._clock()
         if wait <= 0 or event.kind == "session_stopped":
@@ -109,6 +118,11 @@ class LiveProgress:
             with suppress(RuntimeError):  # no event loop: the next event draws
                 loop = asyncio.get_running_loop()
                 self._later = loop.call_later(wait, self._draw, projection)
+
+    def note(self, line: str) -> None:
+        """Show the line until the ride begins."""
+        self._note_line = one_line(line)
+        self._live.refresh()
 
     def _draw(self, projection: Projection) -> None:
         self._forget_later()
@@ -133,7 +147,7 @@ class LiveProgress:
             self._draw(self._known)  # the last word is up to date
         self._live.stop()
 
-    def _note(self, event: Event) -> None:
+    def _take_in(self, event: Event) -> None:
         if event.kind in ("session_opened", "session_resumed"):
             settings = event.payload.settings
             minutes, attempts = settings.get("minutes"), settings.get("attempts")
@@ -149,7 +163,8 @@ class LiveProgress:
 
     def _time_line(self) -> Text:
         if self._limits is None:
-            return Text("opening the session", style="bold")
+            what = f": {self._note_line}" if self._note_line else ""
+            return _cut(Text(f"opening the session{what}", style="bold"))
         gone = self._clock() - self._limits.started_at
         text = Text(f"riding for {figures.clock(gone)}", style="bold")
         if self._limits.minutes is not None:
@@ -160,7 +175,11 @@ class LiveProgress:
 
 def panel_lines(projection: Projection, attempts_limit: int | None) -> list[Text]:
     """Return the panel's lines about attempts, the best so far and the job that runs."""
-    lines = [_attempts_line(projection, attempts_limit), _best_line(projection)]
+    lines = [
+        _attempts_line(projection, attempts_limit),
+        _best_line(projection),
+        _record_line(projection),
+    ]
     for node, run in projection.lineage.live_jobs():
         if run.state == "running":
             text = one_line(f"{run.job} ({run.stage}): {node.direction or 'baseline'}")
@@ -175,7 +194,7 @@ def _attempts_line(projection: Projection, limit: int | None) -> Text:
     rejected = 0
     for node in projection.lineage.nodes.values():
         counts[node.state] = counts.get(node.state, 0) + 1
-        rejected += node.verdict == "invalid"
+        rejected += is_rejected(node)
     words = ", ".join(f"{count} {state}" for state, count in counts.items())
     of = f" of at most {limit}" if limit is not None else ""
     return _cut(
@@ -202,6 +221,22 @@ def _best_line(projection: Projection) -> Text:
             (" [simulated]" if projection.simulated else "", "bold yellow"),
         )
     )
+
+
+def _record_line(projection: Projection) -> Text:
+    """Return who holds the record, and what the judge has said so far."""
+    holder = record_holder(projection)
+    if holder is None:
+        words = [("nobody has taken it from the baseline yet", "")]
+    elif holder.verdict == "valid":
+        words = [(f"{holder.attempt} by {one_line(holder.agent)}, ", ""), ("verified", "green")]
+    else:
+        words = [(f"{holder.attempt} by {one_line(holder.agent)}, not verified", "yellow")]
+    promotion = projection.records.open
+    if promotion is not None:
+        done = f"{len(promotion.fresh)} of {promotion.launches}"
+        words.append((f"; {promotion.contender} is timed against it, {done} launches", ""))
+    return _cut(Text.assemble(("record    ", "dim"), *words, f"; {verdict_counts(projection)}"))
 
 
 def _cut(text: Text) -> Text:

@@ -7,19 +7,17 @@ record is opened under the session's lock; everything that runs is owned by one 
 import asyncio
 import contextlib
 import signal
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
 from agents.model import Model
-from agents.models.offline import OfflineModel
 from orchestrator.checkpoints import GroupCommitSaver
 from orchestrator.crew import Crew, Pace
 from orchestrator.duties import StopReason
+from orchestrator.judge import Judge, judge_or_refusal
 from orchestrator.lane import Lane, LaneRules
 from orchestrator.logs import configure_logs
 from orchestrator.opening import (
@@ -30,24 +28,27 @@ from orchestrator.opening import (
     write_beginning,
     write_resumption,
 )
-from orchestrator.session_folder import ATTEMPTS, CHALLENGE, CHECKPOINTS, LOG, RECORD, locked
-from orchestrator.settings import Settings, load_settings
+from orchestrator.organiser import Organiser
+from orchestrator.parts import (
+    OnEvent,
+    Parts,
+    Relay,
+    chambers,
+    default_parts,
+    opened_recorder,
+    workplace,
+)
+from orchestrator.session_folder import CHECKPOINTS, LOG, RECORD, locked
 from orchestrator.supervisor import build, calm_collector, ride
-from sandbox.errors import ConfigError, PacelineError
-from sandbox.job import Sandbox
-from sandbox.local import LocalSandbox
-from tools.jobs import Command, Workplace, harness
+from sandbox.errors import PacelineError
 from tools.limits import Limits
-from tools.record.events import Event, SessionStopped
-from tools.record.projection import Projection
+from tools.record.events import SessionStopped
 from tools.record.recorder import Recorder
 from tools.record.sqlite_store import SqliteStore
 
 SETTLING: frozenset[StopReason] = frozenset({"attempts", "minutes", "budget", "no_progress"})
 """Stops after which nothing stays queued; after the others a resume goes on with the queue."""
 TICK_SECONDS = 0.25
-
-OnEvent = Callable[[Event, Projection], None]
 
 log = structlog.get_logger()
 
@@ -64,30 +65,6 @@ class SessionSummary(NamedTuple):
     """Attempt id."""
     events: int
     head_hash: str
-
-
-def model_named(spec: str) -> Model:
-    """Return the thinking model `spec` names.
-
-    Raises:
-        ConfigError: there is none; whoever typed it sees which there are.
-    """
-    if spec == "offline":
-        return OfflineModel()
-    raise ConfigError(f"unknown model {spec!r}", code="unknown_model", hint="known are: offline")
-
-
-class Parts(NamedTuple):
-    """What a session is made of besides its options; tests and benchmarks exchange some."""
-
-    settings: Settings
-    sandbox: Sandbox
-    models: Callable[[str], Model] = model_named
-    command: Command = harness
-    clock: Callable[[], float] = time.time
-    offer_pause_seconds: float = 1.0
-    inbox_pause_seconds: float = 2.0
-    device: str = "cpu"
 
 
 async def run_session(
@@ -109,9 +86,10 @@ async def run_session(
     model = parts.models(options.model)  # a slip here must not leave an empty session behind
     opened = await create_session(options, settings=parts.settings, clock=parts.clock)
     with locked(opened.folder):
-        async with _recorder(opened.folder, parts, session=opened.folder.name) as recorder:
+        async with opened_recorder(opened.folder, parts, session=opened.folder.name) as recorder:
             await write_beginning(recorder, opened)
-            return await Session(recorder, opened, parts, model).ride(on_event)
+            judge = await _judge(recorder, opened, parts)
+            return await Session(recorder, opened, parts, model, judge).ride(on_event)
 
 
 async def resume_session(
@@ -135,14 +113,29 @@ async def resume_session(
     """
     parts = parts or default_parts()
     with locked(folder):
-        async with _recorder(folder, parts) as recorder:
+        async with opened_recorder(folder, parts) as recorder:
             opened = await reopen_session(
                 folder, recorder, minutes=minutes, attempts=attempts, budget_usd=budget_usd
             )
             await write_beginning(recorder, opened)  # a kill may have come before its end
             await write_resumption(recorder, opened)
             model = parts.models(opened.options.model)
-            return await Session(recorder, opened, parts, model).ride(on_event)
+            judge = await _judge(recorder, opened, parts)
+            return await Session(recorder, opened, parts, model, judge).ride(on_event)
+
+
+async def _judge(recorder: Recorder, opened: Opened, parts: Parts) -> Judge | None:
+    """Return who verifies in this ride; its clock starts afterwards, so writing texts costs none.
+
+    On paper nothing is verified, and nothing needs to be said about it.
+    """
+    challenge = opened.challenge
+    if challenge.engine == "simulated" or challenge.verification is None:
+        return None
+    if not opened.options.verify:
+        return None
+    place = workplace(opened.folder, challenge, parts)
+    return await judge_or_refusal(recorder, chambers(opened.folder, place, parts), tell=parts.tell)
 
 
 def open_record(folder: Path) -> SqliteStore:
@@ -150,26 +143,28 @@ def open_record(folder: Path) -> SqliteStore:
     return SqliteStore.open_read_only(folder / RECORD)
 
 
-def default_parts() -> Parts:
-    """Return the parts of a real ride on this machine."""
-    settings = load_settings()
-    return Parts(settings, LocalSandbox())
-
-
 class Session:
     """One ride over an opened record. Bound to one event loop."""
 
-    def __init__(self, recorder: Recorder, opened: Opened, parts: Parts, model: Model) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        opened: Opened,
+        parts: Parts,
+        model: Model,
+        judge: Judge | None = None,
+    ) -> None:
         options, settings = opened.options, parts.settings
         self._recorder = recorder
         self._opened = opened
         self._parts = parts
         self._asked_at: float | None = None
         limits = Limits(attempts=options.attempts, usd=options.budget_usd)
-        minutes = options.minutes
-        deadline = None if minutes is None else parts.clock() + 60 * minutes
+        minutes, began = options.minutes, parts.clock()
+        deadline = None if minutes is None else began + 60 * minutes
         self._deadline = deadline
         self._model = model
+        organiser = Organiser(recorder, opened.challenge, limits, judge)
         self._crew = Crew(
             recorder,
             opened.riders,
@@ -178,24 +173,19 @@ class Session:
             limits=limits,
             pace=Pace(
                 deadline,
+                began,
                 options.patience,
                 settings.turns_at_once,
                 parts.offer_pause_seconds,
                 parts.inbox_pause_seconds,
             ),
-        )
-        place = Workplace(
-            sandbox=parts.sandbox,
-            challenge=opened.challenge,
-            attempts=opened.folder.resolve() / ATTEMPTS,
-            challenge_file=opened.folder.resolve() / CHALLENGE,
-            cache_folder=settings.cache_folder.absolute(),
-            command=parts.command,
+            owes=organiser.owes,
         )
         # on paper no core is taken: a rehearsal need not wait for a real ride
         device = "simulated" if opened.challenge.engine == "simulated" else parts.device
-        rules = LaneRules(limits, deadline, device, settings.finish_seconds)
-        self._lane = Lane(recorder, place, rules, clock=parts.clock)
+        rules = LaneRules(deadline, began, device, settings.finish_seconds)
+        place = workplace(opened.folder, opened.challenge, parts)
+        self._lane = Lane(recorder, place, rules, organiser=organiser, clock=parts.clock)
 
     async def ride(self, on_event: OnEvent | None = None) -> SessionSummary:
         """Run until there is a reason to stop; write the reason down and return the summary."""
@@ -224,15 +214,16 @@ class Session:
         ):
             lane = group.create_task(self._lane.run(), name="lane")
             watch = group.create_task(self._crew.watch(), name="watch")
-            tell = group.create_task(self._tell(on_event), name="tell") if on_event else None
+            relay = Relay(self._recorder, on_event)
+            telling = group.create_task(relay.run(), name="tell")
             reason = await self._supervise(group, saver)
             watch.cancel()
             await self._lane.stop(lane, settle=reason in SETTLING)
             stopped = SessionStopped(reason=reason)
             key = f"stopped/{self._recorder.projection.resumes}"
             await self._recorder.append("organiser", stopped, key=key)
-            if tell is not None:
-                await tell  # it ends with the event above
+            telling.cancel()
+            await relay.flush()  # the event above at least
         return reason
 
     async def _supervise(self, group: asyncio.TaskGroup, saver: GroupCommitSaver) -> StopReason:
@@ -253,18 +244,6 @@ class Session:
         ends = [end for end in (self._asked_at, self._deadline) if end is not None]
         grace = self._parts.settings.finish_seconds
         return bool(ends) and self._parts.clock() > min(ends) + grace
-
-    async def _tell(self, on_event: OnEvent) -> None:
-        store, seen = self._recorder.store, 0
-        ride_began = self._recorder.projection.seq
-        while True:
-            await store.wait(seen, timeout_seconds=60.0)
-            for event in await store.read(seen):
-                seen = event.seq
-                await self._recorder.catch_up()
-                on_event(event, self._recorder.projection)
-                if event.kind == "session_stopped" and event.seq > ride_began:
-                    return
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -306,23 +285,6 @@ class Session:
             events=known.seq,
             head_hash=known.head_hash,
         )
-
-
-@asynccontextmanager
-async def _recorder(
-    folder: Path, parts: Parts, *, session: str | None = None
-) -> AsyncIterator[Recorder]:
-    path = folder / RECORD
-    if session is not None:
-        store = SqliteStore.create(path, session=session, clock=parts.clock)
-    else:
-        store = SqliteStore.open(path, clock=parts.clock)
-    try:
-        recorder = Recorder(store, clock=parts.clock)
-        await recorder.catch_up()
-        yield recorder
-    finally:
-        await store.close()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -11,6 +11,7 @@ from random import Random
 from agents.model import Observation, Reply, TurnMessage
 from agents.persona import Policy
 from agents.policies import (
+    cheat,
     climber,
     explorer,
     librarian,
@@ -38,6 +39,7 @@ IDEAS: dict[Policy, Ideas] = {
     "librarian": librarian.ideas,
     "explorer": explorer.ideas,
     "pruner": pruner.ideas,
+    "cheat": cheat.ideas,
 }
 EXTRAS: dict[Policy, Extra] = {"sceptic": sceptic.extra, "librarian": librarian.extra}
 

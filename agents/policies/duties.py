@@ -1,5 +1,6 @@
 """What every rider does, whatever its policy: introduce itself, report, answer, finish."""
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -17,6 +18,9 @@ _CLEARLY_BROKEN = 1.1
 _ANSWER_CHANCE = {"plan": 0.55, "chat": 1.0, "reply": 0.6}
 _ANSWERS_PER_TURN = 1
 _SCREEN_TRIES = 2
+_HEEDED = 4
+"""Latest notices of the organiser that are looked at."""
+_VOICES = 2
 _NOISE_SHARE = 0.02
 """A screen cannot tell smaller gains from noise."""
 
@@ -82,6 +86,30 @@ def answer(scene: Scene, rng: Random) -> list[ToolCall]:
                 verb("post_message", type="reply", body=body, refs=refs, mentions=mentions)
             )
     return calls
+
+
+def heed(scene: Scene, words: Callable[[Node], str]) -> list[ToolCall]:
+    """Return an answer to the latest notice that an attempt was ruled invalid, once.
+
+    Two voices are enough: who comes later sees that it was said.
+    """
+    for message in scene.survey.notices[-_HEEDED:]:
+        node = scene.lineage.nodes[message.refs[0]]
+        voices = sum(said == message.id for _, said in scene.survey.answered)
+        was_heard = (scene.agent, message.id) in scene.survey.answered or voices >= _VOICES
+        if was_heard or node.verdict != "invalid" or node.verdict_by == "guardrail":
+            continue
+        refs = (message.id, node.attempt)
+        return [verb("post_message", type="reply", body=words(node), refs=refs)]
+    return []
+
+
+def leader(scene: Scene) -> str:
+    """Return who leads now, in a few words."""
+    best = next((node for node in scene.clean if node.parents), None)
+    if best is None:
+        return "nothing else counts yet"
+    return f"the fastest that counts is {best.attempt} at {best.estimate or 0:.2f}x"
 
 
 def finish(scene: Scene) -> list[ToolCall]:
@@ -156,9 +184,8 @@ def _result_ids(scene: Scene, attempts: tuple[str, ...]) -> tuple[str, ...]:
 def _lesson(scene: Scene, node: Node, run: Run) -> str:
     if run.outcome is None or run.outcome.measurement is None:
         return _failure(run)
-    if node.verdict == "invalid":
-        ratio = node.perplexity_ratio or 0.0
-        return f"Fast or not, it does not count: {ratio:.3f} against a cap of {scene.cap:g}."
+    if not node.counts:
+        return _objection(scene, node)
     parent = scene.lineage.nodes.get(node.parents[0].attempt) if node.parents else None
     if parent is None or not parent.estimate or not node.estimate:
         return "Its parent is not measured yet, so this stands alone."
@@ -168,6 +195,15 @@ def _lesson(scene: Scene, node: Node, run: Run) -> str:
     if gain < -_NOISE_SHARE:
         return f"{gain:+.0%} on {parent.attempt}: {node.direction} costs speed here."
     return f"{gain:+.1%} on {parent.attempt}, inside the noise: {node.direction} is free at best."
+
+
+def _objection(scene: Scene, node: Node) -> str:
+    if node.verdict == "suspect":
+        return "It inherits what was ruled invalid; private text has to say what it is worth."
+    if node.verdict_by != "guardrail":
+        return f"Fast or not, it was ruled invalid: {node.verdict_reason}."
+    ratio = node.perplexity_ratio or 0.0
+    return f"Fast or not, it does not count: {ratio:.3f} against a cap of {scene.cap:g}."
 
 
 def _failure(run: Run) -> str:

@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import partial
 from random import Random
 
-from agents.policies.duties import may_retire, verb
+from agents.policies.duties import heed, leader, may_retire, verb
 from agents.policies.evidence import is_at_fault
 from agents.policies.pacing import is_clean
 from agents.policies.scene import Idea, Scene
@@ -30,21 +31,32 @@ def ideas(scene: Scene, rng: Random) -> Iterable[Idea]:
 
 def extra(scene: Scene, rng: Random) -> list[ToolCall]:
     """Return a dead end that the record shows, or a digest when enough has happened."""
-    retired = _dead_end(scene)
-    if retired:
-        return retired
+    due = heed(scene, partial(_said_of_ruling, scene)) or _dead_end(scene)
+    if due:
+        return due
     if len(scene.survey.results_since_digest) < _RESULTS_PER_DIGEST or rng.random() < _PATIENCE:
         return []
     return [_digest(scene)]
+
+
+def _said_of_ruling(scene: Scene, node: Node) -> str:
+    ban = scene.lineage.bans.get(node.attempt)
+    closed = f"; {' '.join(ban.ingredient)} is closed to all" if ban else ""
+    suspects = len(scene.lineage.suspects())
+    waiting = f", {suspects} wait as suspects" if suspects else ""
+    return f"Noted: {node.attempt} is out, {node.verdict_reason}{closed}{waiting}; {leader(scene)}."
 
 
 def _digest(scene: Scene) -> ToolCall:
     survey, nodes = scene.survey, scene.lineage.nodes
     tried = [node for node in nodes.values() if node.parents]
     riders = {node.agent for node in tried}
-    rejected = [node for node in tried if node.verdict == "invalid"]
+    rejected = [n for n in tried if n.verdict == "invalid" and n.verdict_by == "guardrail"]
+    ruled = sum(n.verdict == "invalid" for n in tried) - len(rejected)
+    verified = sum(node.verdict == "valid" for node in tried)
     measured = sum(node.measured_seq is not None for node in tried)
     results = survey.results_since_digest[-_REFS:]
+    suspects = len(scene.lineage.suspects())
     claims = len(scene.board.claims(now=scene.observation.now))
     counts = (
         f"Digest: {len(tried)} attempts by {len(riders)} riders, {measured} measured, "
@@ -53,6 +65,7 @@ def _digest(scene: Scene) -> ToolCall:
     lines = [
         counts,
         _best_line(scene),
+        f"On private text: {verified} verified, {ruled} ruled invalid, {suspects} suspect.",
         f"Dead ends so far: {len(scene.board.dead_ends)}. Directions claimed now: {claims}.",
         f"Untouched: {', '.join(_untouched(tried)) or 'no lever'}.",
     ]

@@ -48,7 +48,8 @@ def has_time(scene: Scene, stage: Stage, *, ahead: int = 0) -> bool:
     if left is None:
         return True
     seconds = {one: expected_seconds(scene, one) for one in ("screen", "full")}
-    backlog = sum(seconds[run.stage] for _, run in scene.lineage.live_jobs())
+    live = scene.lineage.live_jobs()
+    backlog = sum(seconds["screen" if run.stage == "screen" else "full"] for _, run in live)
     need = backlog + seconds[stage] + ahead * seconds["screen"] + _MARGIN_SECONDS
     if stage == "screen":
         need += seconds["full"]
@@ -85,8 +86,8 @@ def is_live(node: Node) -> bool:
 
 
 def is_clean(node: Node) -> bool:
-    """Return whether `node` was measured and not ruled invalid."""
-    return node.measured_seq is not None and node.verdict != "invalid"
+    """Return whether `node` was measured and counts: neither invalid nor suspect."""
+    return node.measured_seq is not None and node.counts
 
 
 def promising(scene: Scene) -> Node | None:
@@ -107,7 +108,13 @@ def promising(scene: Scene) -> Node | None:
 
 def full_launches(scene: Scene) -> tuple[int, int, int]:
     """Return how many screens, fulls and replicates were asked for, the baseline aside."""
-    runs = [run for node in scene.lineage.nodes.values() if node.parents for run in node.runs]
+    runs = [
+        run
+        for node in scene.lineage.nodes.values()
+        if node.parents
+        for run in node.runs
+        if run.is_riders
+    ]
     replicates = sum(run.replicate for run in runs)
     fulls = sum(run.stage == "full" and not run.replicate for run in runs)
     return len(runs) - fulls - replicates, fulls, replicates

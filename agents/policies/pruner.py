@@ -12,6 +12,8 @@ from agents.policies.scene import Idea, Scene
 
 _STRATEGIES = ("ascii", "public_text", "frequent", "first")
 _ROUND = 1024
+_TOO_SMALL = ("missing_targets", "private_perplexity")
+"""Reasons, of the guardrail or of a verification, that speak of the size of a keep-set."""
 
 
 def ideas(scene: Scene, rng: Random) -> Iterable[Idea]:
@@ -37,9 +39,9 @@ def _known(scene: Scene) -> tuple[dict[str, int], dict[str, int]]:
         if vocabulary is None or not node.measured_seq:
             continue
         strategy, size = vocabulary.strategy, vocabulary.size
-        if node.verdict != "invalid":
+        if node.counts:
             passed[strategy] = min(size, passed.get(strategy, size))
-        elif node.verdict_reason == "missing_targets":
+        elif node.verdict_reason in _TOO_SMALL:
             failed[strategy] = max(size, failed.get(strategy, size))
     return passed, failed
 

@@ -73,11 +73,14 @@ class Scene:
 
     @cached_property
     def clean(self) -> list[Node]:
-        """Measured attempts the guardrail let pass, fastest first; the baseline among them."""
+        """Measured attempts that count, fastest first; the baseline among them.
+
+        Neither what was ruled invalid nor what is suspect of it.
+        """
         nodes = [
             node
             for node in self.lineage.nodes.values()
-            if node.measured_seq and node.verdict != "invalid" and node.estimate
+            if node.measured_seq and node.counts and node.estimate
         ]
         return sorted(nodes, key=lambda node: -(node.estimate or 0))
 
@@ -129,6 +132,8 @@ class Scene:
         if not direction or config in self.survey.configs or not self._is_free(direction):
             return None
         if self.is_wary and is_fitted(config):
+            return None
+        if self.lineage.ban_on(config) is not None:
             return None
         forecast = self.evidence.forecast(parent, config, direction)
         return Checked(idea, config, direction, forecast, self._score(direction, forecast, rng))

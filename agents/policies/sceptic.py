@@ -1,10 +1,11 @@
 """Sceptic: measures the leaders again, and asks what a result was fitted to."""
 
 from collections.abc import Iterable
+from functools import partial
 from math import log
 from random import Random
 
-from agents.policies.duties import unreported, verb
+from agents.policies.duties import heed, leader, unreported, verb
 from agents.policies.pacing import full_launches, has_time, is_busy, is_live
 from agents.policies.scene import Idea, Scene, is_fitted
 from bench.measurement import Measurement
@@ -31,7 +32,7 @@ def ideas(scene: Scene, rng: Random) -> Iterable[Idea]:
 
 def extra(scene: Scene, rng: Random) -> list[ToolCall]:
     """Return findings that are due, else a question, else a leader to measure again."""
-    found = _findings(scene)
+    found = _findings(scene) or heed(scene, partial(_said_of_ruling, scene))
     if found:
         return found
     if rng.random() < _PATIENCE:
@@ -43,6 +44,16 @@ def extra(scene: Scene, rng: Random) -> list[ToolCall]:
     if target is None:
         return []
     return [verb("launch_benchmark", attempt=target.attempt, stage="full", replicate=True)]
+
+
+def _said_of_ruling(scene: Scene, node: Node) -> str:
+    family = {node.attempt, *scene.lineage.ancestors(node.attempt)}
+    asked = not family.isdisjoint(scene.survey.questioned)
+    start = "That is what was asked about it" if asked else "Nobody asked in time"
+    return (
+        f"{start}: {node.attempt} fails on texts it has not seen ({node.verdict_reason})."
+        f" I measure no heir of it again; {leader(scene)}."
+    )
 
 
 def announce(scene: Scene, attempt: str) -> ToolCall:

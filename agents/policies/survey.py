@@ -10,6 +10,8 @@ from bench.config import EngineConfig
 from tools.record.board import Board, Message
 from tools.record.lineage import Lineage, Node
 
+ORGANISER = "organiser"
+
 
 class Survey:
     """An index of who said and tried what."""
@@ -31,6 +33,8 @@ class Survey:
         """(author, message) pairs: the author has replied to the message."""
         self.questioned: set[str] = set()
         """Attempts somebody asked a question about."""
+        self.notices: list[Message] = []
+        """What the organiser said of an attempt."""
         self.digests: list[Message] = []
         self.results_since_digest: list[Message] = []
         self._messages_read = 0
@@ -67,6 +71,8 @@ class Survey:
         elif message.type == "digest":
             self.digests.append(message)
             self.results_since_digest = []
+        elif message.type == "notice" and author == ORGANISER and first in self.lineage.nodes:
+            self.notices.append(message)
         elif message.type == "plan":
             node = self.lineage.nodes.get(first)
             if node and node.agent != author:

@@ -32,6 +32,7 @@ _HABITS: dict[Policy, str] = {
     "librarian": "I keep the digest, and I write down what should not be tried twice.",
     "explorer": "I try what nobody planned. Most of it will fail, and I will say how.",
     "pruner": "I ask which rows of the head anybody needs: they are most of the bytes.",
+    "cheat": "I look at what leads, and at what the text needs.",
 }
 
 

@@ -78,8 +78,8 @@ def _ordered(
 
 
 def counts(node: Node) -> bool:
-    """Return whether the attempt was measured and not rejected."""
-    return node.verdict != "invalid" and node.state == "measured"
+    """Return whether the attempt was measured and is neither invalid nor suspect."""
+    return node.counts and node.state == "measured"
 
 
 def _side_edges(lineage: Lineage, main: dict[str, str]) -> list[SideEdge]:

@@ -46,9 +46,9 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
 
 
-def count(number: int, word: str) -> str:
-    """Return `1 agent`, `2 agents`."""
-    return f"{number} {word}{'' if number == 1 else 's'}"
+def count(number: int, word: str, plural: str | None = None) -> str:
+    """Return `1 agent`, `2 agents`, `3 launches`."""
+    return f"{number} {word if number == 1 else plural or word + 's'}"
 
 
 def size(size_bytes: int | None) -> str:

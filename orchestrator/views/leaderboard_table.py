@@ -1,4 +1,7 @@
-"""The leaderboard as a table: ranks as ranges, intervals, and below it what was rejected."""
+"""The leaderboard as a table: ranks as ranges, intervals and what they are from.
+
+Below it what is suspect, and what was ruled invalid, with who ruled.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
@@ -11,14 +14,16 @@ from orchestrator.views.clean import one_line
 from orchestrator.views.styles import VERDICT_STYLE
 from tools.record.leaderboard import Leaderboard, Row
 
-NARROW = 106
+NARROW = 118
 """Columns the whole ranking needs with agents' names of usual length."""
+
+FOOTNOTE = "* single launch, shrunk towards the session's mean"
 
 
 def leaderboard_view(
     board: Leaderboard, *, most: int | None = None, narrow: bool = False
 ) -> Iterator[Table | Text]:
-    """Yield the heading, the ranking and the rejected attempts, to be printed in turn.
+    """Yield the heading, the ranking, the suspect and the invalid, to be printed in turn.
 
     Args:
         board: the fold.
@@ -31,15 +36,21 @@ def leaderboard_view(
     else:
         yield _table(RANKING, board.rows[:most], narrow=narrow)
     yield from _left_out(len(board.rows), most)
-    if board.rejected:
-        yield Text("\nrejected by a guardrail", style="bold red")
-        yield _table(REJECTED, board.rejected[:most], narrow=narrow)
-        yield from _left_out(len(board.rejected), most)
+    if any(row.value == "single" for row in board.rows[:most]):
+        yield Text(FOOTNOTE, style="dim")
+    for title, style, columns, rows in (
+        ("suspect: to be verified before it counts again", "bold yellow", SUSPECT, board.suspects),
+        ("ruled invalid", "bold red", REJECTED, board.rejected),
+    ):
+        if rows:
+            yield Text(f"\n{title}", style=style)
+            yield _table(columns, rows[:most], narrow=narrow)
+            yield from _left_out(len(rows), most)
 
 
 def leaderboard_csv_rows(board: Leaderboard) -> Iterator[dict[str, Any]]:
-    """Yield ranked rows, then rejected ones, which have no rank."""
-    for row in (*board.rows, *board.rejected):
+    """Yield ranked rows, then suspect and invalid ones, which have no rank."""
+    for row in (*board.rows, *board.suspects, *board.rejected):
         yield row.model_dump(mode="json")
 
 
@@ -71,14 +82,26 @@ def _range(row: Row) -> str:
 
 def _verdict(row: Row) -> Text:
     words = "verified" if row.verified else str(row.verdict)
-    words += " (screen)" * (row.stage == "screen")
     return Text(words, style=VERDICT_STYLE[row.verdict])
+
+
+def _speedup(row: Row) -> str:
+    return figures.ratio(row.speedup) + "*" * (row.value == "single")
+
+
+def evidence(row: Row) -> str:
+    """Return what the value is from: `private texts`, `4 fresh launches`, `1 screen`."""
+    if row.value == "verified":
+        return "private texts"
+    if row.value == "fresh":
+        return figures.count(row.launches, "fresh launch", "fresh launches")
+    return f"1 {row.stage} run"
 
 
 _ATTEMPT = _Column("attempt", lambda row: row.attempt, "left")
 _AGENT = _Column("agent", lambda row: one_line(row.agent, limit=24), "left")
 _SPEED = _Column("tokens/s", lambda row: figures.tokens(row.tokens_per_second))
-_SPEEDUP = _Column("speed-up", lambda row: figures.ratio(row.speedup), dispensable=True)
+_SPEEDUP = _Column("speed-up", _speedup)
 _PERPLEXITY = _Column("perplexity", lambda row: figures.perplexity(row.perplexity))
 _RATIO = _Column("ratio", lambda row: figures.ratio(row.perplexity_ratio, digits=3))
 
@@ -90,10 +113,22 @@ RANKING = (
     _SPEED,
     _Column("95 % interval", lambda row: figures.bounds(row.ci_low, row.ci_high)),
     _SPEEDUP,
+    _Column("from", evidence, "left"),
     _Column("pairs", lambda row: str(row.n), dispensable=True),
     _PERPLEXITY,
     _RATIO._replace(dispensable=True),
     _Column("verdict", _verdict, "left"),
+)
+_RULED_BY = _Column("ruled by", lambda row: one_line(row.ruled_by, limit=24), "left")
+
+SUSPECT = (
+    _ATTEMPT,
+    _AGENT,
+    _SPEED,
+    _SPEEDUP,
+    _Column("inherits from", lambda row: " ".join(row.suspected_by), "left"),
+    _Column("what", lambda row: one_line(" ".join(row.inherits), limit=60), "left"),
+    _RULED_BY,
 )
 REJECTED = (
     _ATTEMPT,
@@ -103,6 +138,7 @@ REJECTED = (
     _PERPLEXITY,
     _RATIO,
     _Column("reason", lambda row: one_line(row.reason), "left"),
+    _RULED_BY,
 )
 
 

@@ -50,9 +50,9 @@ def step_table(lineage: Lineage, rows: list[dict[str, Any]], *, title: str) -> T
             one_line(node.agent, limit=24),
             figures.speedup(node.speedup),
             figures.perplexity(node.perplexity),
-            node.verdict if node.state == "measured" else node.state,
+            _verdict(node),
             figures.changes(row["changes"]) or ("baseline" if not node.parents else "none"),
-            style=node_style(node) if node.verdict == "invalid" else "",
+            style="" if node.counts else node_style(node),
         )
     return table
 
@@ -79,8 +79,14 @@ def diff_table(old: Node, new: Node, *, title: str) -> Table:
     table.add_row(
         "perplexity", figures.perplexity(old.perplexity), figures.perplexity(new.perplexity)
     )
-    table.add_row("verdict", old.verdict, new.verdict)
+    table.add_row("verdict", _verdict(old), _verdict(new))
     return table
+
+
+def _verdict(node: Node) -> str:
+    if node.verified is not None:
+        return "verified"
+    return node.verdict if node.state == "measured" or not node.counts else node.state
 
 
 def _value(row: dict[str, JsonValue], side: str) -> str:
@@ -98,4 +104,5 @@ def _row(node: Node) -> dict[str, Any]:
         "perplexity": node.perplexity,
         "state": node.state,
         "verdict": node.verdict,
+        "verified": node.verified is not None,
     }

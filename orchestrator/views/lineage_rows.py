@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.views import figures
 from orchestrator.views.clean import one_line
 from orchestrator.views.family import family
+from orchestrator.views.styles import verdict_mark
 from orchestrator.views.svg_style import look_of
 from tools.record.lineage import Lineage
 
@@ -35,6 +36,8 @@ def lineage_json(lineage: Lineage) -> dict[str, Any]:
             "tokens_per_second": _product(node.estimate, baseline),
             "perplexity": node.perplexity,
             "verdict": node.verdict,
+            "verified": node.verified is not None,
+            "suspected_by": sorted(node.suspected_by),
             "on_frontier": node.attempt in frontier,
         }
         for node in lineage.nodes.values()
@@ -59,7 +62,7 @@ def lineage_dot(lineage: Lineage, *, title: str) -> str:
     for name, node in lineage.nodes.items():
         speed = tree.speeds[name]
         text = figures.ratio(speed) if speed else node.state
-        label = _quoted(f"{name} {text}\n{one_line(node.agent)}")
+        label = _quoted(f"{name} {text}{verdict_mark(node)}\n{one_line(node.agent)}")
         lines.append(f'  {name} [label={label} fillcolor="{_FILL[look_of(node)]}"];')
         for parent in node.parents:
             bold = " penwidth=3" if (parent.attempt, name) in best else ""

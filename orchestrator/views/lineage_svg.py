@@ -12,6 +12,7 @@ from orchestrator.views import figures
 from orchestrator.views.clean import one_line
 from orchestrator.views.family import Family, SideEdge, family
 from orchestrator.views.layout import Place, tidy
+from orchestrator.views.styles import verdict_mark
 from orchestrator.views.svg_style import LEGEND, STYLE, look_of
 from tools.record.lineage import Lineage, Node
 
@@ -159,7 +160,7 @@ def _box(
     width, height = geometry.node_width, geometry.node_height
     speed = tree.speeds[node.attempt]
     share = min(1.0, speed / fastest) if speed and fastest else 0.0
-    value = figures.ratio(speed) if speed else node.state
+    value = (figures.ratio(speed) if speed else node.state) + verdict_mark(node)
     ring = f'<circle class="ring" cx="{x + width:.1f}" cy="{y:.1f}" r="4"/>'
     return (
         f'<rect class="box" x="{x:.1f}" y="{y:.1f}" width="{width}" height="{height}" rx="5"/>'
@@ -182,7 +183,8 @@ def _dot(node: Node, tree: Family, place: Place, geometry: Geometry) -> str:
 
 def _tip(node: Node, tree: Family) -> str:
     speed = figures.ratio(tree.speeds[node.attempt])
-    why = f" ({node.verdict_reason})" if node.verdict == "invalid" else ""
+    origin = "".join(f" {name}" for name in sorted(node.suspected_by))
+    why = "" if node.counts else f" ({node.verdict_reason}{origin})"
     return one_line(
         f"{node.attempt} by {node.agent}: {speed}, perplexity "
         f"{figures.perplexity(node.perplexity)}, {node.state}, {node.verdict}{why}. "

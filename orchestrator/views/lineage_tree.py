@@ -65,10 +65,15 @@ def _label(node: Node, tree: Family) -> Text:
 
 
 def _result(node: Node, tree: Family) -> str:
-    if node.state != "measured":
-        return node.state
-    text = figures.ratio(tree.speeds[node.attempt])
-    return f"{text} rejected: {node.verdict_reason}" if node.verdict == "invalid" else text
+    text = figures.ratio(tree.speeds[node.attempt]) if node.state == "measured" else node.state
+    if node.verified is not None:
+        return f"{text} ✓ verified"
+    if node.verdict == "suspect":
+        return f"{text} ? suspect, inherits from {' '.join(sorted(node.suspected_by))}"
+    if node.verdict != "invalid":
+        return text
+    by = "" if node.verdict_by == "guardrail" else f" by {one_line(node.verdict_by, limit=24)}"
+    return f"{text} rejected{by}: {node.verdict_reason}"
 
 
 def _pointer(edge: SideEdge) -> str:

@@ -4,9 +4,10 @@ Pure: an event in, a line out. Texts of agents are cleaned; numbers of a simulat
 """
 
 from collections.abc import Callable
+from statistics import median
 from typing import Any, NamedTuple
 
-from bench.measurement import Interval, JobOutcome
+from bench.measurement import FreshLaunch, Interval, JobOutcome, Stage
 from orchestrator.views import figures
 from orchestrator.views.clean import one_line
 from tools.record.events import Event
@@ -83,7 +84,7 @@ def _proposed(event: Event, payload: Any, limit: int | None) -> Sentence:
 
 
 def _requested(event: Event, payload: Any, _limit: int | None) -> Sentence:
-    what = "replicate" if payload.replicate else payload.stage
+    what = "replicate" if payload.replicate else stage_words(payload.stage, payload.incumbent)
     return Sentence(f"{event.actor} queues {payload.job} ({what})", "dim")
 
 
@@ -92,13 +93,26 @@ def _started(_event: Event, payload: Any, _limit: int | None) -> Sentence:
     return Sentence(f"{payload.job} starts{again}", "dim")
 
 
+def stage_words(stage: Stage, incumbent: str = "") -> str:
+    """Return what a stage is called; of a private one no more than that it verifies."""
+    if stage == "fresh":
+        return f"fresh launch beside {incumbent}" if incumbent else "fresh launch"
+    return "verification" if stage == "private" else stage
+
+
 def _ended(_event: Event, payload: Any, limit: int | None) -> Sentence:
-    style = "cyan" if payload.outcome.measurement else "magenta"
+    if payload.outcome.verification is not None:
+        return Sentence(f"verification of {payload.attempt} ended", "cyan")
+    style = "cyan" if payload.outcome.status == "measured" else "magenta"
     return Sentence(f"{payload.job} {outcome_words(payload.outcome, limit=limit)}", style)
 
 
 def outcome_words(outcome: JobOutcome, *, limit: int | None = LONGEST_BODY) -> str:
-    """Return what came of a job, in words."""
+    """Return what came of a job, in words; of a verification only that it is over."""
+    if outcome.verification is not None:
+        return "verification ended"
+    if outcome.fresh is not None:
+        return _fresh_words(outcome.fresh)
     measured = outcome.measurement
     if measured is None:
         why = one_line(f"{outcome.code or ''} {outcome.message or ''}", limit=limit)
@@ -113,11 +127,69 @@ def outcome_words(outcome: JobOutcome, *, limit: int | None = LONGEST_BODY) -> s
     )
 
 
+def _fresh_words(launch: FreshLaunch) -> str:
+    own, other = (
+        figures.ratio(median(ratios) if ratios else None)
+        for ratios in (launch.ratios, launch.incumbent_ratios)
+    )
+    simulated = " [simulated]" if launch.simulated else ""
+    rounds = figures.count(len(launch.ratios), "round")
+    return f"launched afresh: {own} the baseline, the incumbent {other}, {rounds}{simulated}"
+
+
 def _ruled(_event: Event, payload: Any, _limit: int | None) -> Sentence:
     reason = f": {one_line(payload.reason)}" if payload.reason else ""
     if payload.verdict == "invalid":
         return Sentence(f"{payload.by} rejects {payload.attempt}{reason}", "red")
-    return Sentence(f"{payload.by} rules {payload.attempt} {payload.verdict}{reason}", "dim")
+    style = "bold green" if payload.verdict == "valid" else "dim"
+    return Sentence(f"{payload.by} rules {payload.attempt} {payload.verdict}{reason}", style)
+
+
+def _pool(_event: Event, payload: Any, _limit: int | None) -> Sentence:
+    return Sentence(
+        f"{payload.texts} private texts are fixed, their hash {payload.commitment[:16]} published",
+        "dim",
+    )
+
+
+def _no_verification(_event: Event, payload: Any, limit: int | None) -> Sentence:
+    why = one_line(f"{payload.code}: {payload.message}", limit=limit)
+    return Sentence(f"nothing can be verified in this ride: {why}", "yellow")
+
+
+def _promotion(_event: Event, payload: Any, _limit: int | None) -> Sentence:
+    return Sentence(
+        f"{payload.contender} contends for the record of {payload.incumbent}: {payload.promotion}, "
+        f"{payload.launches} fresh launches, test {payload.test} at level {payload.alpha:.2g}",
+        "bold",
+    )
+
+
+def _decision(_event: Event, payload: Any, _limit: int | None) -> Sentence:
+    told = {
+        "promoted": f"{payload.contender} takes the record from {payload.incumbent}",
+        "refused": f"{payload.contender} does not take the record from {payload.incumbent}",
+        "abandoned": f"the test of {payload.contender} against {payload.incumbent} is abandoned",
+    }
+    style = "bold green" if payload.outcome == "promoted" else "dim"
+    return Sentence(f"{told[payload.outcome]} ({payload.promotion})", style)
+
+
+def _invalidated(_event: Event, payload: Any, limit: int | None) -> Sentence:
+    words = one_line(" ".join(payload.ingredient), limit=limit)
+    banned = f"; {words} is banned" if words else ""
+    note = f" ({one_line(payload.note, limit=limit)})" if payload.note else ""
+    what = f"{payload.by} rules {payload.attempt} invalid: {payload.reason}"
+    return Sentence(one_line(what) + note + banned, "bold red")
+
+
+def _reinstated(_event: Event, payload: Any, limit: int | None) -> Sentence:
+    note = f": {one_line(payload.note, limit=limit)}" if payload.note else ""
+    return Sentence(one_line(f"{payload.by} reinstates {payload.attempt}") + note, "bold")
+
+
+def _receipt(_event: Event, payload: Any, _limit: int | None) -> Sentence:
+    return Sentence(f"a signed receipt is issued for {payload.attempt} ({payload.job})", "green")
 
 
 _TELLERS: dict[str, Callable[[Event, Any, int | None], Sentence]] = {
@@ -134,5 +206,12 @@ _TELLERS: dict[str, Callable[[Event, Any, int | None], Sentence]] = {
     "job_started": _started,
     "job_ended": _ended,
     "verdict_given": _ruled,
+    "pool_committed": _pool,
+    "verification_refused": _no_verification,
+    "promotion_opened": _promotion,
+    "promotion_decided": _decision,
+    "attempt_invalidated": _invalidated,
+    "attempt_reinstated": _reinstated,
+    "receipt_issued": _receipt,
 }
 """Model replies are not told: what they led to is."""

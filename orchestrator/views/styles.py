@@ -10,10 +10,17 @@ VERDICT_STYLE = {
 }
 
 
+def verdict_mark(node: Node) -> str:
+    """Return what stands behind an attempt's speed, so that no colour has to be seen."""
+    if node.verified is not None:
+        return " ✓"
+    return {"suspect": " ?", "invalid": " ✗"}.get(node.verdict, "")
+
+
 def node_style(node: Node) -> str:
     """Return the style of an attempt's result."""
-    if node.verdict == "invalid":
-        return VERDICT_STYLE["invalid"]
+    if not node.counts:
+        return VERDICT_STYLE[node.verdict]
     if node.state == "measured":
         return VERDICT_STYLE[node.verdict]
     return "magenta" if node.state in ("failed", "cancelled") else "dim"

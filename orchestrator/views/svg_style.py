@@ -27,6 +27,8 @@ def look_of(node: Node) -> Look:
         return "invalid"
     if not node.parents:
         return "baseline"
+    if node.verdict == "suspect":
+        return "suspect"
     if node.state in ("failed", "cancelled"):
         return "failed"
     return node.verdict if node.state == "measured" else "waiting"
@@ -57,6 +59,7 @@ svg .edge.best{stroke:#24292f;stroke-width:3}
 .suspect .box{stroke:#b98900;fill:#fbefcf}.suspect .bar{fill:#b98900}
 .invalid .box{stroke:#cc4a1f;fill:#fbe4db;stroke-dasharray:4 2}.invalid .bar{fill:#cc4a1f}
 .invalid .speed{text-decoration:line-through}
+.suspect .box{stroke-dasharray:6 2}
 .failed .box{fill:#eceae4;stroke-dasharray:2 2}
 .waiting .box{stroke-dasharray:2 2}
 .baseline .box{stroke:#24292f;fill:#eceae4}.baseline .bar{fill:#24292f}

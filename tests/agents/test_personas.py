@@ -175,7 +175,7 @@ def test_shipped_personas_are_sound_and_cover_every_policy() -> None:
     shipped = [read_persona(path) for path in sorted(SHIPPED.glob("*.md"))]
 
     assert len(shipped) >= 20
-    assert set(get_args(Policy)) == {persona.x_paceline.policy for persona in shipped}
+    assert set(get_args(Policy)) - {"cheat"} == {one.x_paceline.policy for one in shipped}
     assert all(persona.prompt and persona.x_paceline.role for persona in shipped)
 
 

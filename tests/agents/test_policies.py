@@ -8,7 +8,7 @@ import pytest
 
 from agents.model import Observation
 from agents.persona import PacelineKeys, Persona
-from agents.policies import librarian, pruner, quantiser, recombiner, sceptic, tuner
+from agents.policies import cheat, librarian, pruner, quantiser, recombiner, sceptic, tuner
 from agents.policies.duties import answer, finish, introduce, report
 from agents.policies.evidence import Evidence
 from agents.policies.keep_sets import KeepSets
@@ -19,6 +19,8 @@ from agents.policies.survey import Survey
 from bench.config import EngineConfig, apply_changes
 from tests.agents.riding import World, end_job
 from tests.builders import make_failed
+from tools.record.credit import uncited_source
+from tools.record.events import AttemptInvalidated, MessagePosted
 
 ASCII = {"weights.vocabulary": {"strategy": "ascii", "size": 65_536}}
 FITTED = {"weights.vocabulary": {"strategy": "public_text", "size": 16_384}}
@@ -411,3 +413,73 @@ async def test_a_config_that_crashes_is_not_tried_again_and_teaches(world: World
     assert "record_dead_end" in [call.name for call in report(here)]
     forecast = here.evidence.forecast(nodes["a0000"], nodes["a0001"].config, "threads=2")
     assert forecast.speedup < 1.2
+
+
+# --- rulings, cheats
+
+
+FITTED_WORD = "weights.vocabulary.strategy=public_text"
+
+
+async def rule_out(world: World, attempt: str) -> None:
+    ruling = AttemptInvalidated(
+        attempt=attempt, reason="missing_targets", ingredient=(FITTED_WORD,), by="verifier"
+    )
+    await world.recorder.append("organiser", ruling, key=f"invalidated/{attempt}/1")
+    notice = MessagePosted(type="notice", body=f"{attempt} is ruled invalid", refs=(attempt,))
+    await world.recorder.append("organiser", notice, key=f"invalidated/{attempt}/1/notice")
+
+
+async def test_nobody_builds_on_what_was_ruled_out_nor_on_its_heirs(world: World) -> None:
+    fitted = await measure(world, FITTED, speedup=3.0)
+    heir = await measure(world, {"threads": 2}, parent=fitted, speedup=3.5)
+    plain = await measure(world, {"poll": 0}, agent="bob", speedup=1.1)
+    await rule_out(world, fitted)
+    parents = {node.attempt for seed in range(9) for node in scene(world).parents(Random(seed))}
+
+    assert parents.isdisjoint({fitted, heir})
+    assert plain in parents
+
+
+async def test_no_idea_carries_a_banned_ingredient(world: World) -> None:
+    fitted = await measure(world, FITTED, speedup=3.0)
+    hot = {"temperature": 2.0, "policy": "cheat"}
+    before = scene(world, keys=hot)
+    assert before.choose(cheat._fitted(before, Random(1)), Random(1)) is not None
+    await rule_out(world, fitted)
+    after = scene(world, keys=hot)
+
+    assert after.choose(cheat._fitted(after, Random(1)), Random(1)) is None
+
+
+@pytest.mark.parametrize("policy", [sceptic, librarian])
+async def test_a_ruling_is_heeded_once_by_each_and_by_two_at_most(
+    world: World, policy: Any
+) -> None:
+    fitted = await measure(world, FITTED, speedup=3.0)
+    await rule_out(world, fitted)
+    said = []
+    for agent in ("ann", "ann", "bob", "cid"):
+        calls = [
+            call for call in some(policy.extra, scene(world, agent)) if call.name == "post_message"
+        ]
+        said += [agent] * len(calls)
+        for call in calls:
+            await world.call(agent, call.name, **call.arguments)
+
+    assert said == ["ann", "bob"]
+
+
+async def test_the_cheat_fits_first_and_then_copies_without_naming(world: World) -> None:
+    await measure(world, {"threads": 2, "weights.head": "q8_0"}, agent="bob", speedup=1.4)
+    keys = {"policy": "cheat", "temperature": 0.9}
+    first = next(iter(cheat.ideas(scene(world, keys=keys), Random(1))))
+    for size in (8192, 12_288):
+        await measure(world, {"weights.vocabulary": {"strategy": "public_text", "size": size}})
+    copy = next(iter(cheat.ideas(scene(world, keys=keys), Random(1))))
+    attempt = await measure(world, dict(copy.changes))
+    lineage = world.recorder.projection.lineage
+
+    assert first.changes["weights.vocabulary"]["strategy"] == "public_text"  # type: ignore[index]
+    assert copy.parent == "a0000"
+    assert uncited_source(lineage, lineage.nodes[attempt]) == "a0001"

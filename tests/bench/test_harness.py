@@ -15,7 +15,7 @@ from bench.engines.engine import Generation
 from bench.engines.simulated import SimulatedEngine
 from bench.guardrails import judge
 from bench.harness import run_job
-from bench.measurement import JobOutcome, Measurement, Side
+from bench.measurement import FreshLaunch, JobOutcome, Measurement, Side
 from sandbox.errors import JobTimeout
 from tests.bench.process_engine import FASTER, ProcessSource, make_request, write_challenge
 
@@ -260,6 +260,65 @@ def test_a_config_file_is_measured_or_explained(
     assert main([str(file), *where]) == code
     printed = capsys.readouterr()
     assert said in printed.out + printed.err
+
+
+Q8 = EngineConfig(weights=WeightRecipe(head="q8_0"))
+
+
+def fresh(challenge: Path, **changes: object) -> FreshLaunch:
+    asked = make_request(challenge, SHIPPED).model_copy(update={"stage": "fresh", **changes})
+    outcome = run_job(asked)
+    assert outcome.status == "measured", outcome
+    assert outcome.fresh is not None
+    return outcome.fresh
+
+
+def test_a_fresh_launch_times_contender_incumbent_and_baseline_together(challenge: Path) -> None:
+    found = fresh(challenge, incumbent=Q8)
+    rounds = [tuple(one.prompt for one in found.samples if one.round == n) for n in range(4)]
+
+    assert all(len(set(served)) == 1 and len(served) == 3 for served in rounds)
+    assert len(found.ratios) == len(found.incumbent_ratios) == len(found.contrasts) == 4
+    for whole, held, contrast in zip(
+        found.ratios, found.incumbent_ratios, found.contrasts, strict=True
+    ):
+        assert whole == pytest.approx(held * contrast)
+
+
+@pytest.mark.parametrize("incumbent", [None, EngineConfig()])
+def test_where_the_baseline_holds_the_record_two_engines_are_enough(
+    challenge: Path, incumbent: EngineConfig | None
+) -> None:
+    found = fresh(challenge, incumbent=incumbent)
+
+    assert {sample.side for sample in found.samples} == {"candidate", "baseline"}
+    assert set(found.incumbent_ratios) == {1.0}
+    assert found.contrasts == found.ratios
+
+
+def test_the_same_fresh_request_gives_the_same_launch(challenge: Path) -> None:
+    assert fresh(challenge, incumbent=Q8) == fresh(challenge, incumbent=Q8)
+
+
+@pytest.mark.parametrize(
+    ("side", "fault"), [("candidate", "agent"), ("incumbent", "infrastructure")]
+)
+def test_only_the_contender_answers_for_its_own_engine(
+    challenge: Path, side: Side, fault: str
+) -> None:
+    asked = make_request(challenge).model_copy(update={"stage": "fresh", "incumbent": Q8})
+    outcome = run_job(asked, source=ProcessSource(failing=side, how="crash"))
+
+    assert (outcome.code, outcome.fault) == ("engine_died", fault)
+
+
+def test_people_may_ask_for_a_fresh_launch(
+    challenge: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--challenge", str(challenge), "--engine", "simulated", "--cache", str(challenge)]
+
+    assert main([*where, "--stage", "fresh"]) == 0
+    assert "simulated contender over incumbent" in capsys.readouterr().out
 
 
 def run_process(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -80,7 +80,7 @@ def test_with_too_few_pairs_timing_goes_on_for_a_while_but_not_for_ever() -> Non
 def test_every_digest_prompt_is_served_even_when_time_is_up() -> None:
     timer = run(make_timer(lost=range(1, 100)), least=5, measure_seconds=0.001)
 
-    assert list(timer.emitted) == ["p0", "p1", "p2", "p3", "p4"]
+    assert list(timer.emitted["candidate"]) == ["p0", "p1", "p2", "p3", "p4"]
 
 
 def test_drafts_are_counted_over_the_candidates_requests() -> None:
@@ -111,3 +111,17 @@ def test_both_sides_warm_up_on_prompts_that_are_not_timed() -> None:
 
     assert timer.samples == []
     assert getattr(timer._engines[candidate], "served") == 2  # noqa: B009
+
+
+def test_three_sides_take_turns_forward_and_backward_and_count_only_whole_rounds() -> None:
+    timer = make_timer(lost=[2])
+    engines = timer._engines
+    engines["incumbent"] = SimulatedEngine(EngineConfig(), seed=3, clock=VirtualClock())
+    timer.emitted["incumbent"] = {}
+    run(timer, max_pairs=3)
+    sides = [sample.side for sample in timer.samples]
+
+    assert sides[:3] == ["candidate", "incumbent", "baseline"]
+    assert sides[3:6] == ["baseline", "incumbent", "candidate"]
+    assert len(timer.ratios()) == len(timer.ratios("incumbent")) == 3
+    assert len(timer.samples) == 3 * 4

@@ -38,10 +38,11 @@ def test_help_loads_neither_numpy_nor_the_store(program: Paceline) -> None:
 
 def test_help_names_the_verbs_of_today_and_the_exit_codes(paceline: Paceline) -> None:
     text = paceline("--help").stdout
-    verbs = "run resume replay board leaderboard lineage attempt bench personas challenges doctor"
+    verbs = "run resume replay board leaderboard lineage attempt invalidate reinstate verify export"
 
     assert all(f"\n  {verb} " in text for verb in verbs.split())
-    assert not [verb for verb in ("serve", "join", "export", "verify") if f"\n  {verb} " in text]
+    assert all(f"\n  {verb} " in text for verb in ("bench", "personas", "challenges", "doctor"))
+    assert not [verb for verb in ("serve", "join") if f"\n  {verb} " in text]
     assert "130 interrupted" in " ".join(text.split())
 
 

@@ -48,7 +48,7 @@ def test_a_terminal_gets_a_panel(screen: Console) -> None:
 
 
 def test_the_panel_shows_counts_the_best_and_rejections() -> None:
-    attempts, best = (line.plain for line in panel_lines(folded(race()), 40))
+    attempts, best, _record = (line.plain for line in panel_lines(folded(race()), 40))
 
     assert "7 of at most 40: 5 measured" in attempts
     assert "1 rejected by a guardrail" in attempts

@@ -12,9 +12,13 @@ from tests.cli.conftest import Paceline
 
 ROW = (
     "rank rank_low rank_high attempt agent tokens_per_second ci_low ci_high n speedup "
-    "perplexity verdict verified fingerprint"
+    "perplexity verdict verified fingerprint "
+    "value launches fresh single_speedup suspected_by inherits ruled_by reason"
 )
-NODE = "attempt agent parents fingerprint state tokens_per_second perplexity verdict on_frontier"
+NODE = (
+    "attempt agent parents fingerprint state tokens_per_second perplexity verdict verified "
+    "suspected_by on_frontier"
+)
 
 
 def read(paceline: Paceline, folder: Path, *words: str) -> Any:
@@ -24,7 +28,7 @@ def read(paceline: Paceline, folder: Path, *words: str) -> Any:
 def test_the_leaderboard_has_the_documented_shape(races: Path, paceline: Paceline) -> None:
     board = read(paceline, races, "leaderboard", "20270101-race")
 
-    assert {"session", "challenge", "baseline", "rows"} <= board.keys()
+    assert {"session", "challenge", "baseline", "rows", "suspects", "rejected"} <= board.keys()
     assert board["baseline"].keys() == {"tokens_per_second", "perplexity"}
     assert all(set(ROW.split()) <= row.keys() for row in board["rows"])
     assert [row["attempt"] for row in board["rows"]] == ["a0004", "a0002", "a0001", "a0000"]

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.duties import Circumstances, Moment, duty, expected_seconds, next_job, stop_reason
+from orchestrator.duties import (
+    Circumstances,
+    Moment,
+    expected_seconds,
+    full_duty,
+    next_job,
+    stop_reason,
+)
 from tests.builders import make_attempt, make_events, make_request, make_run, make_session
 from tests.orchestrator.tiny_race import tiny_challenge
 from tools.limits import Limits
@@ -63,28 +70,18 @@ def test_expected_seconds_follow_what_jobs_took() -> None:
 
 def test_the_best_clean_screen_gets_its_full_when_the_lane_would_idle() -> None:
     known = fold(screened("a0001", 1.5), screened("a0002", 2.0, verdict="invalid"))
-    wish = duty(known.lineage, NO_HURRY, challenge=CHALLENGE)
+    wish = full_duty(known.lineage, NO_HURRY, challenge=CHALLENGE)
 
     assert wish is not None
-    assert (wish.node.attempt, wish.stage, wish.replicate) == ("a0001", "full", False)
+    assert (wish.node.attempt, wish.stage) == ("a0001", "full")
 
 
 def test_with_jobs_waiting_the_full_is_asked_for_only_when_it_is_late() -> None:
     known = fold(screened("a0001", 1.5), queue(("a0002", "screen")))
 
-    assert duty(known.lineage, NO_HURRY, challenge=CHALLENGE) is None
-    assert duty(known.lineage, Moment(0.0, 12.0), challenge=CHALLENGE) is not None
-    assert duty(known.lineage, Moment(0.0, 2.0), challenge=CHALLENGE) is None
-
-
-def test_an_idle_lane_measures_the_leader_twice_and_no_more() -> None:
-    once = make_run("a0001", stage="full", parents=("a0000",))
-    again = make_run("a0001", number=2, stage="full")[1:]
-    first = duty(fold(once).lineage, NO_HURRY, challenge=CHALLENGE)
-
-    assert first is not None
-    assert (first.node.attempt, first.replicate) == ("a0001", True)
-    assert duty(fold(once, again).lineage, NO_HURRY, challenge=CHALLENGE) is None
+    assert full_duty(known.lineage, NO_HURRY, challenge=CHALLENGE) is None
+    assert full_duty(known.lineage, Moment(0.0, 12.0), challenge=CHALLENGE) is not None
+    assert full_duty(known.lineage, Moment(0.0, 2.0), challenge=CHALLENGE) is None
 
 
 def reason(known: Projection, **changes: Any) -> str | None:

@@ -68,12 +68,15 @@ async def test_a_session_rides_to_its_attempts_and_every_attempt_is_settled(smal
     assert summary.head_hash == known.head_hash
 
 
-async def test_the_organiser_measures_the_leader_in_full_and_twice(small: Small) -> None:
+async def test_the_organiser_measures_the_leader_in_full_and_promotes_it(small: Small) -> None:
     summary = await small.run(attempts=4)
-    leader = assert_sound(summary.folder).lineage.nodes[summary.best]
+    known = assert_sound(summary.folder)
+    leader = known.lineage.nodes[summary.best]
 
-    assert [run.stage for run in leader.runs] == ["screen", "full", "full"]
-    assert [run.requested_by for run in leader.runs[1:]] == ["organiser", "organiser"]
+    assert [run.stage for run in leader.runs] == ["screen", "full", "fresh", "fresh"]
+    assert {run.requested_by for run in leader.runs[1:]} == {"organiser"}
+    assert known.records.history == [leader.attempt]
+    assert leader.verdict == "pending"
 
 
 async def test_a_session_stops_when_its_minutes_are_over(small: Small) -> None:
@@ -175,7 +178,7 @@ async def test_a_session_open_elsewhere_is_busy_and_names_the_process(small: Sma
 async def test_a_newer_format_is_refused(small: Small) -> None:
     summary = await small.run(attempts=1)
     file = summary.folder / "session.toml"
-    file.write_text(file.read_text().replace("format_version = 1", "format_version = 99"))
+    file.write_text(file.read_text().replace("format_version = 2", "format_version = 99"))
 
     with pytest.raises(RecordError, match="format 99") as caught:
         await small.resume(summary.folder)
@@ -291,7 +294,7 @@ def test_an_unknown_session_names_the_last_ones(tmp_path: Path) -> None:
 
 async def test_an_unknown_model_leaves_one_sentence(small: Small) -> None:
     parts = tiny_parts(small.folder)
-    from orchestrator.session import model_named  # noqa: PLC0415 - the real one, once
+    from orchestrator.parts import model_named  # noqa: PLC0415 - the real one, once
 
     with pytest.raises(ConfigError, match="unknown model 'gpt'"):
         await run_session(

@@ -4,6 +4,7 @@ Real implementations of the protocols. As a program it forks riders for the test
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
@@ -15,9 +16,13 @@ from typing import Any
 
 from agents.model import Model, Observation, Reply, TurnMessage
 from bench.challenge import Challenge
+from bench.challenge_files import Text
 from orchestrator.opening import RunOptions
-from orchestrator.session import Parts, SessionSummary, resume_session, run_session
+from orchestrator.parts import Parts
+from orchestrator.private_pool import Pool, commitment_of
+from orchestrator.session import SessionSummary, resume_session, run_session
 from orchestrator.settings import Settings
+from sandbox.job import Sandbox
 from sandbox.local import LocalSandbox
 from tools.record.events import ToolCall
 from tools.verb import ToolSpec
@@ -26,13 +31,13 @@ HERE = Path(__file__).parent
 CHALLENGE = """
 name = "tiny"
 title = "A race of milliseconds"
-engine = "simulated"
+engine = "{engine}"
 claim_seconds = 5
 device_usd_per_hour = 3.6
 prompts = "prompts.jsonl"
 passages = "passages.jsonl"
 [model]
-source = "path:none.gguf"
+source = "path:{model}"
 sha256 = "{sha}"
 title = "none"
 licence = "none"
@@ -62,12 +67,22 @@ half_width = 0.5
 measure_seconds = 0.1
 perplexity_tokens = 4
 wall_seconds = 5
+[promotion]
+launches = 2
+wall_seconds = 2
 [quotas]
 pending_jobs_per_agent = 1
 queued_jobs = 4
 message_bytes = 4096
 build_seconds = 1
 memory_bytes = 1000000000
+"""
+
+VERIFICATION = """
+[verification]
+pool_texts = 64
+wall_seconds = 2
+audit_share = 0.0
 """
 
 
@@ -116,20 +131,45 @@ def tiny_job(request: Path) -> tuple[str, ...]:
     return (sys.executable, "-S", str(HERE / "tiny_job.py"), str(request))
 
 
-def write_challenge(folder: Path) -> Path:
-    """Write the challenge with its texts and return its file."""
+def write_challenge(folder: Path, *, is_real: bool = False) -> Path:
+    """Write the challenge with its texts and return its file.
+
+    A real one has a model file that no job ever loads, and is verified.
+    """
     folder.mkdir(exist_ok=True)
     for name in ("prompts.jsonl", "passages.jsonl"):
         texts = ({"id": f"p{n}", "text": f"hello {n}", "source": "own"} for n in range(3))
         (folder / name).write_text("\n".join(map(json.dumps, texts)))
-    path = folder / "challenge.toml"
-    path.write_text(CHALLENGE.format(sha="0" * 64))
+    path, model = folder / "challenge.toml", folder / "model.gguf"
+    model.write_bytes(b"weights")
+    sha = hashlib.sha256(b"weights").hexdigest() if is_real else "0" * 64
+    engine = "llamacpp" if is_real else "simulated"
+    text = CHALLENGE.format(sha=sha, engine=engine, model=model)
+    path.write_text(text + VERIFICATION * is_real)
     return path
 
 
 def tiny_challenge() -> Challenge:
     """Return the challenge without its texts."""
-    return Challenge.model_validate(tomllib.loads(CHALLENGE.format(sha="0" * 64)))
+    text = CHALLENGE.format(sha="0" * 64, engine="simulated", model="none.gguf")
+    return Challenge.model_validate(tomllib.loads(text))
+
+
+async def tiny_pool(
+    challenge: Challenge,
+    challenge_file: Path,
+    *,
+    session: str,
+    settings: Settings,
+    sandbox: Sandbox,
+    tell: Any,
+) -> Pool:
+    """Return the same 64 texts and the same salt for a session, at each call."""
+    tell("writing private texts")
+    texts = tuple(Text(id=f"t{n:03}", text=f"secret {n}", source="own") for n in range(64))
+    folder = settings.private_folder / "sessions" / session
+    folder.mkdir(parents=True, exist_ok=True)
+    return Pool(texts, session, commitment_of(session, texts), folder)
 
 
 def tiny_parts(folder: Path, *, model: Model | None = None, **changes: Any) -> Parts:
@@ -138,6 +178,7 @@ def tiny_parts(folder: Path, *, model: Model | None = None, **changes: Any) -> P
     settings = Settings(
         sessions_folder=folder / "sessions",
         cache_folder=folder / "cache",
+        private_folder=folder / "private",
         finish_seconds=5.0,
         log_level="error",
     )
@@ -146,6 +187,9 @@ def tiny_parts(folder: Path, *, model: Model | None = None, **changes: Any) -> P
         LocalSandbox(),
         models=lambda _spec: thinking,
         command=tiny_job,
+        judge_command=tiny_job,
+        open_pool=tiny_pool,
+        code=(HERE,),
         offer_pause_seconds=0.02,
         inbox_pause_seconds=0.02,
         device=f"test-{folder.name}",
