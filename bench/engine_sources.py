@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from bench.challenge import Challenge
 from bench.config import EngineConfig
 from bench.engines.engine import Engine
 from bench.measurement import Side
+
+if TYPE_CHECKING:
+    from bench.artefacts.artefact import Artefact
 
 EngineName = Literal["llamacpp", "simulated"]
 Starter = Callable[[], Engine]
@@ -77,14 +80,26 @@ class SimulatedSource:
         """Nothing to let go of."""
 
 
+class Submission(NamedTuple):
+    """What serves the candidate when somebody judges it; everything else is served by ours."""
+
+    server: str
+    """Module of the server."""
+    server_folder: Path | None
+    """Where it is imported from, outside the project."""
+
+
 class LlamaCppSource:
     """llama.cpp servers on weight files from a cache."""
 
-    def __init__(self, challenge: Challenge, cache_folder: Path) -> None:
+    def __init__(
+        self, challenge: Challenge, cache_folder: Path, *, submission: Submission | None = None
+    ) -> None:
         from bench.artefacts.cache import ArtefactCache  # noqa: PLC0415  # loads gguf
         from bench.artefacts.model_file import locate  # noqa: PLC0415  # loads gguf
 
         self._start_seconds = challenge.protocol.screen.wall_seconds
+        self._submission = submission
         self._model = locate(challenge.model, cache_folder)
         self._stack = ExitStack()
         self._cache = ArtefactCache(cache_folder)
@@ -94,18 +109,42 @@ class LlamaCppSource:
         """Seconds on the monotonic clock."""
         return time.perf_counter()
 
-    def prepare(self, config: EngineConfig, side: Side, *, public_ids: Sequence[int]) -> Starter:  # noqa: ARG002
-        """Find or build the weight file; see `EngineSource.prepare`."""
-        from bench.artefacts.artefact import build  # noqa: PLC0415  # loads gguf
+    def prepare(
+        self,
+        config: EngineConfig,
+        side: Side,
+        *,
+        public_ids: Sequence[int],
+        cores: Sequence[int] | None = None,
+    ) -> Starter:
+        """Find or build the weight file; see `EngineSource.prepare`.
+
+        `cores` are CPU numbers other than the usual ones, for an engine that is not timed.
+        """
         from bench.engines.llamacpp import LlamaCppEngine  # noqa: PLC0415  # its one door
         from bench.placement import engine_cores  # noqa: PLC0415
 
-        artefact = build(config, self._model, self._cache, public_ids=public_ids)
-        cores = engine_cores(config.threads)
+        artefact = self.artefact(config, public_ids=public_ids)
+        cores, limit = cores or engine_cores(config.threads), self._start_seconds
+        submission = self._submission if side == "candidate" else None
+        if submission is None:
+            return lambda: LlamaCppEngine(config, artefact, cores=cores, start_seconds=limit)
         return lambda: LlamaCppEngine(
-            config, artefact, cores=cores, start_seconds=self._start_seconds
+            config,
+            artefact,
+            cores=cores,
+            start_seconds=limit,
+            server=submission.server,
+            server_folder=submission.server_folder,
+            is_counted=False,
         )
 
     def close(self) -> None:
         """Let the cache evict again."""
         self._cache.close()
+
+    def artefact(self, config: EngineConfig, *, public_ids: Sequence[int]) -> "Artefact":
+        """Return the weight file of `config`, built or found; see `EngineSource.prepare`."""
+        from bench.artefacts.artefact import build  # noqa: PLC0415  # loads gguf
+
+        return build(config, self._model, self._cache, public_ids=public_ids)

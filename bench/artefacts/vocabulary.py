@@ -146,6 +146,12 @@ class Speller:
         return ids
 
 
+def control_ids(model_path: Path) -> tuple[int, ...]:
+    """Return the ids that stand for no text, such as end-of-text."""
+    types = np.asarray(read_gguf(model_path).metadata[_TYPES].content)
+    return tuple(np.flatnonzero(types == CONTROL).tolist())
+
+
 class KeptRows:
     """A keep-set in use: rows of the served file <-> ids of the full vocabulary."""
 

@@ -16,6 +16,18 @@ class Generation(NamedTuple):
 
     token_ids: tuple[int, ...]
     drafting: Drafting | None
+    logprobs: tuple[float, ...] | None = None
+    """ln p of each emitted token, where asked for. NaN where the engine does not say it."""
+
+
+class Ranked(NamedTuple):
+    """A token beside the likeliest one at its place, ln probabilities of one distribution."""
+
+    logprob: float
+    """Of the token asked about."""
+    best: float
+    """Of the likeliest that can be emitted, so no control token, and never below `logprob`; the two
+    are equal where greedy decoding would have taken it."""
 
 
 class Engine(Protocol):
@@ -45,8 +57,12 @@ class Engine(Protocol):
             ConfigError: the engine serves a reduced vocabulary; ask the baseline engine.
         """
 
-    def generate(self, prompt_ids: Sequence[int], *, max_tokens: int) -> Generation:
+    def generate(
+        self, prompt_ids: Sequence[int], *, max_tokens: int, with_logprobs: bool = False
+    ) -> Generation:
         """Emit exactly `max_tokens` greedy tokens (end-of-text is ignored), one request.
+
+        `with_logprobs` asks for the log-probabilities too: the same tokens must come.
 
         Raises:
             JobError: the engine died, answered rubbish or emitted another number of tokens.
@@ -59,6 +75,15 @@ class Engine(Protocol):
 
         Runs the decode path one token at a time. None marks a target outside the vocabulary the
         engine kept; the caller owns the rule for it. Never skips a target.
+
+        Raises:
+            JobError: the engine died, or answered about another token than was asked for.
+        """
+
+    def ranked(
+        self, context_ids: Sequence[int], target_ids: Sequence[int]
+    ) -> tuple[Ranked | None, ...]:
+        """Return what `logprobs` does, each beside the likeliest token's at the same place.
 
         Raises:
             JobError: the engine died, or answered about another token than was asked for.

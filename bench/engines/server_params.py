@@ -17,3 +17,7 @@ class ServerParams(Frozen):
     """CPU numbers to run on; None leaves the choice to the system."""
     parent: int
     """Process id of whoever started this."""
+    server: str | None = None
+    """Module that `bench.engines.outside_server` hands over to."""
+    server_folder: Path | None = None
+    """Where that module lies."""

@@ -17,7 +17,7 @@ import rfc8785
 
 from bench import cost_model
 from bench.config import EngineConfig, KeepStrategy, KeptVocabulary
-from bench.engines.engine import Generation
+from bench.engines.engine import Generation, Ranked
 from bench.measurement import Drafting
 from sandbox.errors import ConfigError
 
@@ -110,28 +110,35 @@ class SimulatedEngine:
             )
         return (BEGIN, *map(_word_id, _WORD.findall(text)))
 
-    def generate(self, prompt_ids: Sequence[int], *, max_tokens: int) -> Generation:
+    def generate(
+        self, prompt_ids: Sequence[int], *, max_tokens: int, with_logprobs: bool = False
+    ) -> Generation:
         """Emit `max_tokens` made-up tokens in the time the cost model asks for them."""
         work = max_tokens + PREFILL_SHARE * len(prompt_ids)
         shift = 1 - CLASS_SHIFT * self._numeric_class
         noise = math.exp(self._noise.gauss(0, REQUEST_NOISE))
         self._spend(work * cost_model.seconds_per_token(self.config) * shift * noise)
-        return Generation(tuple(self._emitted(prompt_ids, max_tokens)), self._drafting(max_tokens))
+        tokens = tuple(self._emitted(prompt_ids, max_tokens))
+        logprobs = self._surprises(len(prompt_ids), tokens) if with_logprobs else None
+        return Generation(tokens, self._drafting(max_tokens), logprobs)
 
     def logprobs(
         self, context_ids: Sequence[int], target_ids: Sequence[int]
     ) -> tuple[float | None, ...]:
         """Return each target's surprise, scaled so that its mean is the cost model's."""
+        answers = self.ranked(context_ids, target_ids)
+        return tuple(None if answer is None else answer.logprob for answer in answers)
+
+    def ranked(
+        self, context_ids: Sequence[int], target_ids: Sequence[int]
+    ) -> tuple[Ranked | None, ...]:
+        """Return each target's surprise; on paper every target is the likeliest token."""
         self._spend(len(target_ids) * cost_model.seconds_per_token(self.config))
-        reference = math.log(cost_model.REFERENCE_PERPLEXITY)
-        scale = max(reference + cost_model.added_nats(self.config), 0.0)
         kept = self.config.weights.vocabulary
-        # 0.75 to 1.25 of the mean: so few targets of a screen already come out near it.
+        surprises = self._surprises(len(context_ids), target_ids)
         return tuple(
-            -scale * (0.75 + 0.5 * _share("surprise", place, target))
-            if kept is None or is_kept(target, kept)
-            else None
-            for place, target in enumerate(target_ids, start=len(context_ids))
+            Ranked(surprise, surprise) if kept is None or is_kept(target, kept) else None
+            for surprise, target in zip(surprises, target_ids, strict=True)
         )
 
     def close(self) -> None:
@@ -140,6 +147,15 @@ class SimulatedEngine:
     def _spend(self, seconds: float) -> None:
         self._clock.seconds += seconds
         self._cpu_seconds += seconds * self.config.threads
+
+    def _surprises(self, start: int, targets: Sequence[int]) -> tuple[float, ...]:
+        reference = math.log(cost_model.REFERENCE_PERPLEXITY)
+        scale = max(reference + cost_model.added_nats(self.config), 0.0)
+        # 0.75 to 1.25 of the mean: so few targets of a screen already come out near it.
+        return tuple(
+            -scale * (0.75 + 0.5 * _share("surprise", place, target))
+            for place, target in enumerate(targets, start=start)
+        )
 
     def _emitted(self, prompt_ids: Sequence[int], count: int) -> Iterable[int]:
         """Greedy text depends on the weights; late tokens also on the launch's numeric class."""

@@ -112,6 +112,51 @@ def test_targets_asked_in_two_parts_score_the_same(engine: Engine) -> None:
 
 def test_no_targets_are_no_question(engine: Engine) -> None:
     assert engine.logprobs((1, 2), ()) == ()
+    assert engine.ranked((1, 2), ()) == ()
+
+
+def test_a_ranked_token_is_scored_as_it_is_alone(engine: Engine) -> None:
+    ids = engine.tokenize(TEXT)
+    ranked = engine.ranked(ids[:4], ids[4:])
+
+    assert tuple(one and one.logprob for one in ranked) == engine.logprobs(ids[:4], ids[4:])
+
+
+def test_no_token_ranks_above_the_likeliest(engine: Engine) -> None:
+    ids = engine.tokenize(TEXT)
+
+    assert all(
+        one is not None and one.logprob <= one.best for one in engine.ranked(ids[:4], ids[4:])
+    )
+
+
+def test_what_was_decoded_greedily_ranks_first(engine: Engine) -> None:
+    """End-of-text is ignored by both, else it would rank above what was emitted."""
+    prompt = engine.tokenize(TEXT)
+    served = engine.generate(prompt, max_tokens=12).token_ids
+
+    assert all(one is not None and one.logprob == one.best for one in engine.ranked(prompt, served))
+
+
+def test_asking_for_log_probabilities_changes_no_token(engine: Engine) -> None:
+    prompt = engine.tokenize(TEXT)
+    plain = engine.generate(prompt, max_tokens=8)
+    probed = engine.generate(prompt, max_tokens=8, with_logprobs=True)
+
+    assert plain.logprobs is None
+    assert probed.token_ids == plain.token_ids
+    said = probed.logprobs or ()
+    assert [round(one, 3) for one in said] == [
+        round(one.logprob, 3) for one in engine.ranked(prompt, plain.token_ids) if one is not None
+    ]
+
+
+def test_a_ranked_target_outside_the_kept_vocabulary_is_none(
+    engine: Engine, small_engine: Engine
+) -> None:
+    ids = engine.tokenize(f"{TEXT} phenomenological hermeneutics")
+
+    assert None in small_engine.ranked(ids[:1], ids[1:])
 
 
 def test_a_target_outside_the_kept_vocabulary_is_none_and_not_skipped(

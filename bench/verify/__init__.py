@@ -1,0 +1,1 @@
+"""The judge: what a record has to show on texts nobody saw. The organiser alone may import it."""

@@ -1,0 +1,259 @@
+"""Finds the limits: runs honest configs of each numeric class and stores how far they stray.
+
+    python -m bench.verify.calibrate --challenge NAME [--runs 20] [--classes exact,low_bit]
+
+Every raw value is stored beside its limit, max(mean + 4 sd, 1.25 x largest, floor). Runs of one
+config share a launch and differ in private texts and seed; the texts are written for the purpose
+and thrown away. It takes the device lane: nothing else may be timed meanwhile.
+"""
+
+import argparse
+import math
+import secrets
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import NamedTuple, cast, get_args
+
+from bench.artefacts.gguf_file import read_gguf
+from bench.challenge import VerificationRule
+from bench.challenge_files import SHIPPED, LoadedChallenge, Text
+from bench.config import EngineConfig, diff
+from bench.engine_sources import LlamaCppSource
+from bench.failures import Blamed
+from bench.stamp import load_average, take_stamp
+from bench.verify.draw import allot, draw, texts_needed
+from bench.verify.hearing import Hearing
+from bench.verify.honest import honest_configs
+from bench.verify.request import VerifyRequest
+from bench.verify.thresholds import ClassLimits, Limit, Measure, NumericClass, Thresholds
+from bench.verify.verifier import hear, open_challenge, start
+from bench.verify.write_pool import PoolRequest, write_pool
+from sandbox.errors import JobError, PacelineError
+from sandbox.lane import device_lane
+
+RULE = "max(mean + 4 sd, 1.25 x largest, floor)"
+FLOORS: Mapping[Measure, float] = {
+    "score_path": 0.005,
+    "timing_shape": 0.12,
+    "timing_drift": 0.15,
+    "regret": 0.002,
+    "regret_share": 0.01,
+    "self_consistency": 0.001,
+    "self_consistency_share": 0.003,
+    "strict": 0.05,
+    "served_likelihood": 0.1,
+    "repetition": 0.1,
+    "canaries": 0.05,
+    "shape_probe": 0.05,
+    "shape_logprobs": 0.03,
+}
+"""Where honest runs show next to nothing, rounding must not condemn the next one; and times repeat
+no better than this on a shared machine."""
+POOL_FACTOR = 3
+"""Texts written, over those that one run draws."""
+SHORTENED = {"speed_rounds": 4, "public_rounds": 3, "perplexity_tokens": 48}
+"""Of a run, against a verification: what these numbers decide is a rule of the challenge, not a
+limit found here. It halves the hour that 60 runs take."""
+LAUNCH_SECONDS = 3600.0
+"""Hard limit of one config's runs, as long as nobody waits for them."""
+ENOUGH_RUNS = 20
+
+Tell = Callable[[str], None]
+Lane = Callable[[str], AbstractContextManager[object]]
+
+
+class Plan(NamedTuple):
+    """What to calibrate, and where."""
+
+    challenge: str
+    runs: int
+    """Of each class, spread over its configs."""
+    classes: tuple[NumericClass, ...]
+    cache_folder: Path
+
+
+class _Found:
+    """The values of one class as they come."""
+
+    def __init__(self) -> None:
+        self.values: defaultdict[Measure, list[float]] = defaultdict(list)
+        self.identical: list[float] = []
+        self.configs: list[str] = []
+        self.served_tokens = 0
+
+    def note(self, hearing: Hearing) -> None:
+        for part in hearing.parts:
+            if part.limit is None:
+                self.values[cast("Measure", part.name)].append(part.value)
+        if hearing.identical_share is not None:
+            self.identical.append(hearing.identical_share)
+        self.served_tokens = sum(len(one.token_ids) for one in hearing.served)
+
+    def limits(self) -> ClassLimits:
+        control = {"identical_share": _mean(self.identical)} if self.identical else {}
+        return ClassLimits(
+            limits={name: limit_of(name, self.values.get(name, ())) for name in FLOORS},
+            configs=tuple(self.configs),
+            control=control,
+        )
+
+
+def calibrate(plan: Plan, *, tell: Tell) -> Thresholds:
+    """Return limits from real runs.
+
+    Raises:
+        ConfigError: the challenge has no [verification], or its model is missing.
+        JobError: an engine failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="paceline-calibration-") as scratch:
+        base = VerifyRequest(
+            challenge=plan.challenge,
+            config=EngineConfig(),
+            claim=None,
+            texts=(),
+            seed=0,
+            cache_folder=plan.cache_folder,
+            reference_file=Path(scratch) / "reference.json",
+        )
+        loaded, rule = open_challenge(base)
+        texts = _texts(plan, rule, tell=tell)
+        shape = _model_shape(loaded, plan.cache_folder)
+        configs = honest_configs(loaded.challenge.baseline, layers=shape[0], tokens=shape[1])
+        found = {name: _Found() for name in plan.classes}
+        hardware: dict[str, str | int | float] = {}
+        for name, number, config in _in_turn(plan, configs):
+            seeds = range(number, plan.runs, len(configs[name]))
+            words = _words(loaded, config)
+            tell(f"{name}: {words}, {len(seeds)} runs")
+            request = base.model_copy(update={"config": config})
+            hardware = _run(request, texts, seeds=seeds, found=found[name], tell=tell)
+            found[name].configs.append(words)
+    return Thresholds(
+        challenge=loaded.challenge.name,
+        is_provisional=plan.runs < ENOUGH_RUNS,
+        rule=RULE,
+        served_tokens=max(one.served_tokens for one in found.values()),
+        hardware=hardware,
+        classes={name: one.limits() for name, one in found.items()},
+    )
+
+
+def limit_of(name: Measure, values: Sequence[float]) -> Limit:
+    """Return the limit that the honest `values` of a measure ask for."""
+    floor, finite = FLOORS[name], [value for value in values if math.isfinite(value)]
+    if not finite:
+        return Limit(limit=floor)
+    mean = _mean(finite)
+    variance = sum((value - mean) ** 2 for value in finite) / max(len(finite) - 1, 1)
+    asked = max(mean + 4 * math.sqrt(variance), 1.25 * max(finite), floor)
+    return Limit(limit=float(f"{asked:.4g}"), values=tuple(float(f"{one:.4g}") for one in finite))
+
+
+def _in_turn(
+    plan: Plan, configs: Mapping[NumericClass, Sequence[EngineConfig]]
+) -> Iterator[tuple[NumericClass, int, EngineConfig]]:
+    """Yield the configs that get a run; the number of each is also its first seed."""
+    for name in plan.classes:
+        for number, config in enumerate(configs[name][: plan.runs]):
+            yield name, number, config
+
+
+def _run(
+    request: VerifyRequest,
+    texts: Sequence[Text],
+    *,
+    seeds: Sequence[int],
+    found: _Found,
+    tell: Tell,
+) -> dict[str, str | int | float]:
+    loaded, rule = open_challenge(request)
+    rule = rule.model_copy(update=SHORTENED)
+    before = load_average()
+    with ExitStack() as stack:
+        launch = start(request, loaded, rule, stack=stack, blame=Blamed())
+        launch.limit(LAUNCH_SECONDS)
+        for seed in seeds:
+            launch.request = request.model_copy(update={"seed": seed})
+            drawn = draw(texts, count=texts_needed(rule), seed=str(seed), exclude=())
+            hearing = Hearing(launch, allot(drawn, rule))
+            try:
+                hear(hearing, lambda _line: None, to_the_end=True)
+            except JobError as error:
+                if error.code != "no_clean_pairs":
+                    raise
+                tell(f"  seed {seed}: left out, {error}")
+                continue
+            found.note(hearing)
+            shown = {part.name: float(f"{part.value:.3g}") for part in hearing.parts}
+            tell(f"  seed {seed}: {shown}")
+        engine = launch.candidate.engine
+        stamp = take_stamp(engine, model_sha256=launch.model_sha256, load_average_start=before)
+    return stamp.model_dump(mode="json")
+
+
+def _texts(plan: Plan, rule: VerificationRule, *, tell: Tell) -> tuple[Text, ...]:
+    request = PoolRequest(
+        challenge=plan.challenge,
+        texts=POOL_FACTOR * texts_needed(rule),
+        tokens=rule.pool_tokens,
+        seed_hex=secrets.token_hex(16),
+        cache_folder=plan.cache_folder,
+        out=Path("unused"),
+    )
+    return write_pool(request, tell=tell)
+
+
+def _model_shape(loaded: LoadedChallenge, cache_folder: Path) -> tuple[int, int]:
+    with ExitStack() as stack:
+        source = LlamaCppSource(loaded.challenge, cache_folder)
+        stack.callback(source.close)
+        path = source.artefact(loaded.challenge.baseline, public_ids=()).model_path
+    file = read_gguf(path)
+    tokens = file.metadata["tokenizer.ggml.tokens"].content
+    assert isinstance(tokens, list)
+    return file.block_count, len(tokens)
+
+
+def _words(loaded: LoadedChallenge, config: EngineConfig) -> str:
+    changed = diff(loaded.challenge.baseline, config)
+    return " ".join(f"{path}={value}" for path, value in sorted(changed.items())) or "baseline"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def main(argv: list[str] | None = None, *, lane: Lane = device_lane) -> int:
+    """Calibrate one challenge, holding the device lane; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench.verify.calibrate")
+    parser.add_argument("--challenge", required=True, help="name, file or folder")
+    parser.add_argument("--runs", type=int, default=ENOUGH_RUNS, help="of each numeric class")
+    parser.add_argument("--classes", default=",".join(get_args(NumericClass)))
+    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="folder of weight files")
+    parser.add_argument("--out", type=Path, help="default: beside the shipped challenge")
+    arguments = parser.parse_args(argv)
+    classes = cast("tuple[NumericClass, ...]", tuple(arguments.classes.split(",")))
+    plan = Plan(arguments.challenge, arguments.runs, classes, arguments.cache.resolve())
+    out = arguments.out or SHIPPED / arguments.challenge / "thresholds.json"
+    try:
+        with lane("cpu"):
+            found = calibrate(plan, tell=_tell)
+    except PacelineError as error:
+        sys.stderr.write(f"error: {error} [{error.code}]\n")
+        return error.exit_code
+    out.write_text(found.model_dump_json(indent=1) + "\n")
+    _tell(f"wrote {out}")
+    return 0
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""Honest configs of every numeric class: what calibration runs, and what no test may condemn."""
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from bench.config import Changes, EngineConfig, apply_changes
+from bench.verify.thresholds import NumericClass
+
+DRAFTER_STEP = 2
+"""The drafter is every second layer."""
+KEPT_SHARE = 0.75
+"""Of the vocabulary, in the plain ASCII keep-set."""
+
+
+def honest_configs(
+    baseline: EngineConfig, *, layers: int, tokens: int
+) -> Mapping[NumericClass, tuple[EngineConfig, ...]]:
+    """Return honest configs by numeric class, for a model of so many layers and tokens."""
+    look_up: Changes = {"speculation": {"kind": "ngram_simple", "match_tokens": 3}}
+    drafter: Changes = {
+        "speculation": {
+            "kind": "drafter",
+            "drafter_layers": list(range(0, layers, DRAFTER_STEP)),
+            "draft_tokens": 2,
+        }
+    }
+    kept: dict[str, JsonValue] = {"strategy": "ascii", "size": int(KEPT_SHARE * tokens)}
+    fewer: Changes = {"weights.vocabulary": kept}
+    cache: Changes = {"cache_type_k": "q8_0", "cache_type_v": "q8_0"}
+    eight, shipped = _weights("q8_0"), _weights("shipped")
+    changes: dict[NumericClass, tuple[Changes, ...]] = {
+        "exact": ({}, look_up, fewer, drafter, _weights("f16")),
+        "eight_bit": (eight, cache, {**eight, **look_up}, {**eight, **fewer}, {**cache, **drafter}),
+        "low_bit": (
+            shipped,
+            {**shipped, **cache},
+            {**shipped, **drafter},
+            {**shipped, **fewer, **look_up},
+            {**shipped, "weights.head": "q5_1"},
+        ),
+    }
+    return {
+        name: tuple(apply_changes(baseline, one) for one in several)
+        for name, several in changes.items()
+    }
+
+
+def _weights(name: str) -> Changes:
+    return {f"weights.{group}": name for group in ("head", "attention", "feed_forward")}

@@ -1,0 +1,82 @@
+"""Perplexity on private text, and whether the path that scores is the path that is declared."""
+
+import math
+
+from bench.perplexity import LogProbs, Targets, make_targets
+from bench.verification import PrivatePerplexity
+from bench.verify.evidence import ONE_SIDED, Part
+from bench.verify.hearing import Hearing
+from bench.verify.likelihood import mean_difference, most_by_chance, paired_noise
+
+PATH_TOKENS = 48
+"""Of the scored targets, so many are scored by the twin too."""
+ROUNDING = 1e-3
+"""As in `bench.perplexity`: sums in single precision may end this far above 0."""
+_HOPELESS_NATS = 100.0
+
+
+def score_text(hearing: Hearing) -> None:
+    """Score private text with candidate and reference: what it lacks, and what it costs."""
+    launch, targets = hearing.launch, _targets(hearing)
+    expected = launch.beside(
+        lambda: [one for passage in targets.passages for one in launch.memory.logprobs(passage)]
+    )
+    with launch.blame("candidate"):
+        engine = launch.candidate.engine
+        answers = [engine.logprobs(one.context, one.targets) for one in targets.passages]
+    with launch.blame("baseline"):
+        reference = expected.result()
+    launch.memory.save()
+    hearing.scored = tuple(one for passage in answers for one in passage)
+    _judge_missing(hearing)
+    _judge_perplexity(hearing, reference)
+
+
+def judge_path(hearing: Hearing) -> None:
+    """Ask the twin about the first targets: a path that is quieter than its weights shows here."""
+    launch, every = hearing.launch, _targets(hearing)
+    sample = every.between(0, min(PATH_TOKENS, every.total()))
+    with launch.blame("baseline"):
+        twin = [launch.twin.logprobs(one.context, one.targets) for one in sample.passages]
+    right = [one for passage in twin for one in passage]
+    value = mean_difference(hearing.scored[: len(right)], right)
+    hearing.add(Part("score_path", value, "nats per token", detail=f"{len(right)} tokens"))
+
+
+def _targets(hearing: Hearing) -> Targets:
+    every = make_targets([hearing.launch.ids(text) for text in hearing.texts.scored])
+    return every.between(0, min(hearing.launch.rule.perplexity_tokens, every.total()))
+
+
+def _judge_missing(hearing: Hearing) -> None:
+    cap = hearing.launch.loaded.challenge.guardrail.missing_target_share_cap
+    total, missing = len(hearing.scored), hearing.scored.count(None)
+    by_chance = max(most_by_chance(total, cap) / total - cap, 0.0)
+    said = f"{missing} of {total}"
+    hearing.add(
+        Part("missing_targets", missing / total, "share", limit=cap, noise=by_chance, detail=said)
+    )
+
+
+def _judge_perplexity(hearing: Hearing, reference: list[float]) -> None:
+    guardrail = hearing.launch.loaded.challenge.guardrail
+    own = _filled(hearing.scored, guardrail.missing_target_logprob)
+    nats = (math.fsum(reference) - sum(own)) / len(own)  # fsum refuses infinities of both signs
+    if any(one > ROUNDING for one in own):  # no probability: the mean would flatter it
+        nats = math.nan
+    ratio = math.exp(nats) if nats < _HOPELESS_NATS else math.nan
+    noise = ONE_SIDED * paired_noise(reference, own) * ratio if math.isfinite(ratio) else 0.0
+    cap = guardrail.perplexity_ratio_cap
+    hearing.add(Part("private_perplexity", ratio, "ratio", limit=cap, noise=noise))
+    if math.isfinite(ratio):
+        value = math.exp(-math.fsum(reference) / len(reference))
+        hearing.perplexity = PrivatePerplexity(
+            value=value * ratio,
+            reference=value,
+            tokens=len(own),
+            missing_targets=hearing.scored.count(None),
+        )
+
+
+def _filled(scored: LogProbs, floor: float) -> list[float]:
+    return [floor if one is None else one for one in scored]

@@ -1,0 +1,214 @@
+"""How fast, on our clock: claim, public against private, roofline, shape of time, and cache."""
+
+import math
+import random
+from collections.abc import Sequence
+from statistics import median
+
+from bench import cost_model
+from bench.bootstrap import PAIR_NOISE
+from bench.measurement import Interval, Sample, Side
+from bench.noise import interval
+from bench.placement import harness_aside
+from bench.student import t_quantile
+from bench.verification import PrivateSpeed
+from bench.verify.evidence import ONE_SIDED, Part
+from bench.verify.hearing import Answer, Hearing
+from bench.verify.likelihood import standard_error, thirds
+from bench.verify.stream import Round, Timed, plan, ratios, samples, serve, speeds
+from bench.verify.watched import Watched
+from sandbox.errors import JobError
+
+LONG_ROUNDS = 3
+"""Served prompts that the baseline serves too, so that long requests have a ratio of their own."""
+TIMED_SCORED = 4
+"""Timed requests whose tokens are scored like served ones: what is timed must be what is true."""
+DROP_CAP = 0.05
+"""Public over private speed, in ln: below this a difference of texts is no accusation."""
+CACHE_CAP = 1.10
+"""Speed on a repeated prompt over that on a new one."""
+BANDWIDTH_ROOM = 1.5
+"""How much better than the baseline a config may use memory. llama.cpp's bf16 kernel reads 19.8 of
+the 26.7 GB/s of one core (reference machine), so 1.35 is all there is; rounded up."""
+
+
+def time_stream(hearing: Hearing) -> None:
+    """Serve the shuffled stream; keep its samples and tokens, and judge its times."""
+    launch, warmup, rounds = hearing.launch, _warmup(hearing), _rounds(hearing)
+    with launch.baseline() as baseline:
+        engines: dict[Side, Watched] = {"candidate": launch.candidate, "baseline": baseline}
+        threads = {side: one.engine.config.threads for side, one in engines.items()}
+        with harness_aside(min(threads.values())):
+            serve(warmup, engines, blame=launch.blame)
+            timed = serve(rounds, engines, blame=launch.blame)
+    min_share = launch.loaded.challenge.protocol.min_cpu_share
+    kept = samples(timed, threads, min_cpu_share=min_share)
+    hearing.samples += kept
+    if launch.candidate.miscount():
+        return
+    _keep_answers(hearing, timed)
+    _judge_speed(hearing, timed, kept)
+    _judge_shape(hearing, timed, kept)
+    hearing.add(_roofline(hearing, kept))
+
+
+def time_repeats(hearing: Hearing) -> None:
+    """Serve each of some new prompts twice in direct succession."""
+    launch, gains = hearing.launch, list[float]()
+    protocol = launch.loaded.challenge.protocol
+    least = protocol.min_cpu_share * launch.request.config.threads
+    with launch.blame("candidate"), harness_aside(launch.request.config.threads):
+        for prompt in launch.prompts(hearing.texts.repeated):
+            first, again = (
+                launch.candidate.generate(prompt.token_ids, tokens=protocol.output_tokens)
+                for _ in range(2)
+            )
+            # Only a first request that lost its core can make the second look quick unjustly.
+            if first.cpu_seconds is None or first.cpu_seconds >= least * first.wall_seconds:
+                gains.append(math.log(first.wall_seconds / again.wall_seconds))
+    if gains:
+        mean = math.fsum(gains) / len(gains)
+        ratio, floor = math.exp(mean), math.exp(mean - _chance(gains))
+        hearing.add(Part("cache", ratio, "ratio", limit=CACHE_CAP, noise=ratio - floor))
+
+
+def completeness(hearing: Hearing) -> Part:
+    """Return whether every request so far brought as many tokens as asked for."""
+    asked = hearing.launch.candidate.requests
+    came, wanted = (
+        sum(len(one.token_ids) for one in asked),
+        sum(one.asked_tokens for one in asked),
+    )
+    worst = hearing.launch.candidate.miscount()
+    return Part("completeness", worst, "share", limit=0.0, detail=f"{came} of {wanted} tokens")
+
+
+def _warmup(hearing: Hearing) -> list[Round]:
+    tokens = hearing.launch.loaded.challenge.protocol.output_tokens
+    prompts = hearing.launch.prompts(hearing.texts.warmup)
+    return [Round("private", prompt, tokens) for prompt in prompts]
+
+
+def _rounds(hearing: Hearing) -> tuple[Round, ...]:
+    launch, rule = hearing.launch, hearing.launch.rule
+    rng, public = random.Random(f"public {launch.request.seed}"), launch.loaded.prompts
+    drawn = rng.sample(public, min(rule.public_rounds, len(public)))
+    short = launch.loaded.challenge.protocol.output_tokens
+    served = launch.prompts(hearing.texts.served)
+    rounds = [Round("private", one, short) for one in launch.prompts(hearing.texts.timed)]
+    rounds += [Round("public", one, short) for one in launch.prompts(drawn)]
+    rounds += [Round("long", one, rule.served_tokens) for one in served[:LONG_ROUNDS]]
+    rounds += [Round("served", one, rule.served_tokens) for one in served[LONG_ROUNDS:]]
+    return plan(rounds, seed=launch.request.seed)
+
+
+def _keep_answers(hearing: Hearing, timed: list[Timed]) -> None:
+    own = [one for one in timed if one.side == "candidate"]
+    hearing.served = [_answer(one) for one in own if one.round.kind in ("long", "served")]
+    hearing.timed = [_answer(one) for one in own if one.round.kind == "private"][:TIMED_SCORED]
+
+
+def _answer(one: Timed) -> Answer:
+    return Answer(one.round.prompt, one.request.token_ids)
+
+
+def _judge_speed(hearing: Hearing, timed: list[Timed], kept: tuple[Sample, ...]) -> None:
+    request = hearing.launch.request
+    private = _private(hearing, timed, kept)
+    own = interval(private, seed=request.seed)
+    hearing.speed = PrivateSpeed(
+        tokens_per_second=median(speeds(timed, kept, "private", "candidate")),
+        baseline_tokens_per_second=median(speeds(timed, kept, "private", "baseline")),
+        speedup=own.estimate,
+        low=own.low,
+        high=own.high,
+        rounds=len(private),
+    )
+    if request.claim is not None:
+        ratio = own.estimate / request.claim.speedup
+        hearing.add(
+            Part(
+                "private_speed",
+                ratio,
+                "ratio",
+                limit=1 - hearing.launch.rule.speed_drift_cap,
+                is_floor=True,
+                noise=ratio * (math.exp(ONE_SIDED * _error(own)) - 1),
+                detail=f"private {own.estimate:.3f}, claimed {request.claim.speedup:.3f}",
+            )
+        )
+    public = ratios(timed, kept, "public")
+    if not public:
+        return  # all disturbed: nothing to compare
+    shown = interval(public, seed=request.seed)
+    drop = math.log(shown.estimate / own.estimate)
+    noise = ONE_SIDED * math.hypot(_error(own), _error(shown))
+    # Beyond its noise, and beyond the cap: whichever asks for more.
+    hearing.add(Part("public_drop", drop, "ln ratio", limit=max(DROP_CAP, noise)))
+
+
+def _judge_shape(hearing: Hearing, timed: list[Timed], kept: tuple[Sample, ...]) -> None:
+    private = [math.log(one) for one in ratios(timed, kept, "private")]
+    long = [math.log(one) for one in ratios(timed, kept, "long")]
+    if long:
+        lost = median(private) - median(long)
+        hearing.add(Part("timing_shape", lost, "ln ratio", noise=_noise(private, long)))
+    first, last = thirds(private)
+    moved = abs(math.fsum(first) / len(first) - math.fsum(last) / len(last))
+    noise = _noise(first, last)
+    hearing.add(Part("timing_shape", moved, "ln ratio", measure="timing_drift", noise=noise))
+
+
+def _roofline(hearing: Hearing, kept: tuple[Sample, ...]) -> Part:
+    """Return the fastest request beside what memory allows; rejected samples count too."""
+    launch = hearing.launch
+    reference, candidate = launch.reference, launch.candidate.engine
+    speculation = launch.request.config.speculation
+    usual = _best(kept, "baseline") * reference.artefact_bytes / reference.config.threads
+    per_thread = max(cost_model.CORE_BYTES_PER_SECOND, BANDWIDTH_ROOM * usual)
+    bound = per_thread * candidate.config.threads / candidate.artefact_bytes
+    steps = 1 if speculation.kind == "none" else speculation.draft_tokens + 1
+    fastest = _best(kept, "candidate")
+    return Part(
+        "roofline",
+        fastest / bound,
+        "ratio",
+        limit=float(steps),
+        detail=f"{fastest:.1f} tokens/s, bound {bound:.1f} a step of at most {steps}",
+    )
+
+
+def _best(kept: tuple[Sample, ...], side: Side) -> float:
+    return max(one.output_tokens / one.wall_seconds for one in kept if one.side == side)
+
+
+def _private(hearing: Hearing, timed: list[Timed], kept: tuple[Sample, ...]) -> tuple[float, ...]:
+    found = ratios(timed, kept, "private")
+    if not found:
+        # As in the harness: blame the candidate only where the baseline had its core.
+        lost = {sample.side for sample in kept if sample.rejected}
+        hearing.launch.blame.side = "candidate" if lost == {"candidate"} else None
+        raise JobError(
+            "no private round was left undisturbed",
+            code="no_clean_pairs",
+            hint="verify again on a quieter machine",
+        )
+    return found
+
+
+def _noise(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return what chance alone may put between two means, one-sided 95 %."""
+    return math.hypot(_chance(one), _chance(other))
+
+
+def _chance(values: Sequence[float]) -> float:
+    """Return how far chance may take a mean of ln ratios, one-sided 95 %; few know little."""
+    usual = ONE_SIDED * PAIR_NOISE / math.sqrt(len(values))
+    if len(values) == 1:
+        return usual
+    return max(usual, t_quantile(0.95, len(values) - 1) * standard_error(values))
+
+
+def _error(known: Interval) -> float:
+    """Return the standard error on the ln scale that a 95 % interval stands for."""
+    return math.log(known.high / known.low) / (2 * 1.96)
