@@ -38,7 +38,7 @@ def judge(measurement: Measurement, guardrail: Guardrail) -> Ruling:
     scored, reference = measurement.perplexity, measurement.reference_perplexity
     finite = math.isfinite(scored.value) and math.isfinite(reference.value) and reference.value > 0
     ratio = scored.value / reference.value if finite else None
-    missing_share = scored.missing_targets / max(scored.tokens, 1)
+    missing_share = measurement.missing_share
     evidence: dict[str, JsonValue] = {
         "perplexity": scored.value if math.isfinite(scored.value) else None,
         "reference_perplexity": reference.value if math.isfinite(reference.value) else None,

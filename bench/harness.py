@@ -18,7 +18,15 @@ from bench.engine_sources import EngineName, EngineSource, open_source
 from bench.failures import Blamed, Deadline, outcome_of
 from bench.frozen import Frozen
 from bench.launch import Launch, tokens_per_second
-from bench.measurement import FreshLaunch, JobOutcome, Measurement, Perplexity, RiderStage, Side
+from bench.measurement import (
+    FreshLaunch,
+    JobOutcome,
+    KeptCheck,
+    Measurement,
+    Perplexity,
+    RiderStage,
+    Side,
+)
 from bench.noise import interval
 from bench.pairs import OVERTIME
 from bench.perplexity import LogProbs, Targets, make_targets, perplexity, score
@@ -132,12 +140,24 @@ def _measurement(request: JobRequest, name: RiderStage, launch: Launch, tell: Te
         output_digest=launch.digest(timer),
         peak_memory_bytes=candidate.peak_memory_bytes(),
         drafting=timer.drafting,
+        kept_check=_kept_check(launch),
         artefact=candidate.artefact,
         artefact_bytes=candidate.artefact_bytes,
         durations=durations,
         stamp=launch.stamp(),
         seed=request.seed,
     )
+
+
+def _kept_check(launch: Launch) -> KeptCheck | None:
+    """Count what a reduced vocabulary lacks of all that a full job scores."""
+    candidate = launch.engines["candidate"]
+    if candidate.config.weights.vocabulary is None:
+        return None
+    every = make_targets(launch.passages)
+    count = min(launch.loaded.challenge.protocol.full.perplexity_tokens, every.total())
+    asked = [one for passage in every.between(0, count).passages for one in passage.targets]
+    return KeptCheck(targets=len(asked), missing=candidate.lacks(asked))
 
 
 def _score(request: JobRequest, stage: StageProtocol, launch: Launch) -> _Scores:

@@ -54,6 +54,13 @@ class Perplexity(Frozen):
     """Of the scored token ids, so that only like is compared with like."""
 
 
+class KeptCheck(Frozen):
+    """How many public targets lie outside the kept vocabulary, scored in this stage or not."""
+
+    targets: int
+    missing: int
+
+
 class Drafting(Frozen):
     """How often speculation guessed right; None beside it when nothing was drafted."""
 
@@ -108,12 +115,21 @@ class Measurement(Frozen):
     """Over the emitted tokens of the digest prompts; equal digests = one numeric class."""
     peak_memory_bytes: int | None
     drafting: Drafting | None = None
+    kept_check: KeptCheck | None = None
+    """Counting costs nothing, so that a screen knows what a full would find."""
     artefact: str
     """Recipe hash of the weight file."""
     artefact_bytes: int
     durations: Durations
     stamp: Stamp
     seed: int
+
+    @property
+    def missing_share(self) -> float:
+        """Share of public targets outside the kept vocabulary: of those scored, or of all."""
+        scored = self.perplexity.missing_targets / max(self.perplexity.tokens, 1)
+        kept = self.kept_check
+        return scored if kept is None else max(scored, kept.missing / max(kept.targets, 1))
 
 
 class FreshLaunch(Frozen):

@@ -63,5 +63,4 @@ class KeepSets:
 
 
 def _missed_share(node: Node) -> float:
-    scored = [one.perplexity for one in node.measurements]
-    return max((one.missing_targets / max(1, one.tokens) for one in scored), default=0.0)
+    return max((one.missing_share for one in node.measurements), default=0.0)

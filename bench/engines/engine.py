@@ -89,5 +89,8 @@ class Engine(Protocol):
             JobError: the engine died, or answered about another token than was asked for.
         """
 
+    def lacks(self, token_ids: Sequence[int]) -> int:
+        """Return how many of `token_ids` lie outside the vocabulary it kept; costs no request."""
+
     def close(self) -> None:
         """End the engine's process and free its memory; safe to call twice."""

@@ -168,6 +168,12 @@ class LlamaCppEngine:
         answers = self.ranked(context_ids, target_ids)
         return tuple(None if answer is None else answer.logprob for answer in answers)
 
+    def lacks(self, token_ids: Sequence[int]) -> int:
+        """Return how many of `token_ids` were not kept."""
+        if self._rows is None:
+            return 0
+        return sum(self._rows.row(token) is None for token in token_ids)
+
     def sample(self, text: str, *, max_tokens: int, seed: int, grammar: str) -> str:
         """Return what the model writes after `text`: temperature 1, top-p 0.95, within `grammar`.
 

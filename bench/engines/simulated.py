@@ -141,6 +141,11 @@ class SimulatedEngine:
             for surprise, target in zip(surprises, target_ids, strict=True)
         )
 
+    def lacks(self, token_ids: Sequence[int]) -> int:
+        """Return how many of `token_ids` were not kept."""
+        kept = self.config.weights.vocabulary
+        return 0 if kept is None else sum(not is_kept(token, kept) for token in token_ids)
+
     def close(self) -> None:
         """Nothing to end."""
 

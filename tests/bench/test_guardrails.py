@@ -5,7 +5,7 @@ import pytest
 from bench.challenge import Guardrail
 from bench.guardrails import Ruling, judge
 from bench.harness import run_job
-from bench.measurement import Measurement
+from bench.measurement import KeptCheck, Measurement
 from tests.bench.process_engine import make_request, write_challenge
 
 GUARDRAIL = Guardrail(
@@ -29,6 +29,14 @@ def judged(measurement: Measurement, *, factor: float = 1.0, **changes: object) 
 
 def test_what_keeps_its_quality_is_pending(clean: Measurement) -> None:
     assert judged(clean, factor=1.0499)[:2] == ("pending", "within_guardrail")
+
+
+def test_a_screen_is_judged_on_every_target_a_full_would_score(clean: Measurement) -> None:
+    lacking = KeptCheck(targets=320, missing=2)
+
+    assert judge(clean.model_copy(update={"kept_check": lacking}), GUARDRAIL).reason == (
+        "missing_targets"
+    )
 
 
 def test_better_than_the_reference_is_fine(clean: Measurement) -> None:

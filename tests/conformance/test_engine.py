@@ -101,6 +101,15 @@ def test_every_target_gets_a_log_probability(engine: Engine) -> None:
     assert all(answer is not None and -40 < answer <= 1e-3 for answer in answers)
 
 
+def test_what_it_lacks_is_what_it_gives_no_log_probability(
+    engine: Engine, small_engine: Engine
+) -> None:
+    ids = engine.tokenize(TEXT)
+
+    assert engine.lacks(ids) == 0
+    assert small_engine.lacks(ids[1:]) == small_engine.logprobs(ids[:1], ids[1:]).count(None) > 0
+
+
 def test_targets_asked_in_two_parts_score_the_same(engine: Engine) -> None:
     ids = engine.tokenize(TEXT)
     whole = engine.logprobs(ids[:1], ids[1:])
