@@ -16,6 +16,7 @@ TestName = Literal[
     "public_drop",
     "cache",
     "timing_shape",
+    "idle_work",
     "roofline",
     "regret",
     "self_consistency",

@@ -18,6 +18,7 @@ ORDER: tuple[TestName, ...] = (
     "public_drop",
     "roofline",
     "timing_shape",
+    "idle_work",
     "cache",
     "repetition",
     "served_likelihood",

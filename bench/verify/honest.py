@@ -9,8 +9,8 @@ from bench.verify.thresholds import NumericClass
 
 DRAFTER_STEP = 2
 """The drafter is every second layer."""
-KEPT_SHARE = 0.75
-"""Of the vocabulary, in the plain ASCII keep-set."""
+KEPT_SHARE = 0.95
+"""Of the vocabulary, plain ASCII first: smaller sets lack words of SmolLM2's 49,152."""
 
 
 def honest_configs(
@@ -30,8 +30,9 @@ def honest_configs(
     cache: Changes = {"cache_type_k": "q8_0", "cache_type_v": "q8_0"}
     eight, shipped = _weights("q8_0"), _weights("shipped")
     changes: dict[NumericClass, tuple[Changes, ...]] = {
-        "exact": ({}, look_up, fewer, drafter, _weights("f16")),
-        "eight_bit": (eight, cache, {**eight, **look_up}, {**eight, **fewer}, {**cache, **drafter}),
+        # A drafter serves 6 tokens a second on Gemma: one class has it, for all would take an hour.
+        "exact": ({}, look_up, fewer, _weights("f16")),
+        "eight_bit": (eight, cache, {**eight, **look_up}, {**eight, **fewer}),
         "low_bit": (
             shipped,
             {**shipped, **cache},

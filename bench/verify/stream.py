@@ -32,6 +32,8 @@ class Timed(NamedTuple):
     side: Side
     round: Round
     request: Request
+    idle_cpu_seconds: float | None = None
+    """That the candidate's process used while the baseline was served."""
 
 
 def plan(rounds: Sequence[Round], *, seed: int) -> tuple[Round, ...]:
@@ -54,9 +56,13 @@ def serve(
         for side in order if number % 2 == 0 else order[::-1]:
             if side == "baseline" and one.kind == "served":
                 continue
+            before = engines["candidate"].engine.cpu_seconds()
             with blame(side):  # type: ignore[attr-defined]
                 request = engines[side].generate(one.prompt.token_ids, tokens=one.tokens)
-            out.append(Timed(number, side, one, request))
+            after = engines["candidate"].engine.cpu_seconds()
+            known = side == "baseline" and before is not None and after is not None
+            idle = (after or 0.0) - (before or 0.0) if known else None
+            out.append(Timed(number, side, one, request, idle))
         if engines["candidate"].miscount():
             break
     return out
@@ -87,6 +93,13 @@ def samples(
         )
         for one in timed
     )
+
+
+def idle_cores(timed: Sequence[Timed]) -> float | None:
+    """Return the cores that the candidate kept busy while the baseline was timed; None: unknown."""
+    known = [one for one in timed if one.idle_cpu_seconds is not None]
+    wall = sum(one.request.wall_seconds for one in known)
+    return sum(one.idle_cpu_seconds or 0.0 for one in known) / wall if wall else None
 
 
 def ratios(timed: Sequence[Timed], kept: Sequence[Sample], kind: Kind) -> tuple[float, ...]:
