@@ -215,6 +215,7 @@ def _failure(run: Run) -> str:
 def _own_dead_end(scene: Scene, node: Node, run: Run) -> list[ToolCall]:
     ratio = node.perplexity_ratio or 0.0
     broken = node.verdict == "invalid" and ratio > scene.cap * _CLEARLY_BROKEN
+    broken = broken and not _is_inherited(scene, node)
     failed = run.outcome is not None and run.outcome.fault == "agent"
     if not (broken or failed) or not may_retire(scene, node.direction):
         return []
@@ -222,6 +223,12 @@ def _own_dead_end(scene: Scene, node: Node, run: Run) -> list[ToolCall]:
     reason = f"{why} in {node.attempt}, far outside the guardrail." if broken else f"{why}."
     refs = (node.attempt, *(p.attempt for p in node.parents))
     return [verb("record_dead_end", direction=node.direction, reason=reason, refs=refs)]
+
+
+def _is_inherited(scene: Scene, node: Node) -> bool:
+    """Return whether a parent was broken before: then what is new here is not to blame."""
+    parents = (scene.lineage.nodes.get(parent.attempt) for parent in node.parents)
+    return any(parent and (parent.perplexity_ratio or 0.0) > scene.cap for parent in parents)
 
 
 def may_retire(scene: Scene, direction: str) -> bool:

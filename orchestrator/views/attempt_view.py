@@ -179,9 +179,9 @@ def _value_words(value: Value | None) -> str:
 def _verdict_words(node: Node) -> str:
     if node.verdict == "suspect":
         return f"suspect, inherits from {' and '.join(sorted(node.suspected_by))}"
-    badge = ", verified" if node.verified else ""
     by = f" by {node.verdict_by}" if node.verdict_by else ""
-    return one_line(f"{node.verdict}{badge} {node.verdict_reason}{by}")
+    why = f": {node.verdict_reason}" if node.verdict_reason else ""
+    return one_line(f"{node.verdict}{by}{why}")
 
 
 def _consequences(dossier: Dossier) -> Iterator[tuple[str, str]]:

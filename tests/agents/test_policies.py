@@ -259,6 +259,13 @@ async def test_a_clearly_broken_attempt_is_recorded_as_a_dead_end(world: World) 
     assert calls["record_dead_end"].arguments["direction"] == "weights.head=q4_0"
 
 
+async def test_what_a_broken_parent_brought_along_is_no_dead_end(world: World) -> None:
+    parent = await measure(world, {"weights.head": "q4_0"}, agent="bob", perplexity=14.8)
+    await measure(world, {"threads": 2}, parent=parent, perplexity=14.9)
+
+    assert "record_dead_end" not in [call.name for call in report(scene(world))]
+
+
 async def test_a_size_alone_is_no_dead_end(world: World) -> None:
     parent = await measure(world, ASCII)
     smaller = {"weights.vocabulary.size": 1024}

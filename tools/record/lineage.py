@@ -91,9 +91,12 @@ class Lineage:
         return front
 
     def best(self) -> Node | None:
-        """Return the attempt that counts with the highest lower bound; fulls before screens."""
+        """Return the attempt that counts with the highest lower bound.
+
+        Fulls and what was verified come before screens.
+        """
         eligible = self._eligible()
-        fulls = [node for node in eligible if node.best_stage == "full"]
+        fulls = [node for node in eligible if node.best_stage == "full" or node.verified]
         best: Node | None = None
         for node in sorted(fulls or eligible, key=_estimate, reverse=True):
             if best and _estimate(node) <= _interval(best).low:
