@@ -6,17 +6,23 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet --require-hashes
 COMPILE := $(VENV)/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 ARGS ?=
+CORPUS := tests/cheats/test_corpus.py
 
-.PHONY: run test test-long check format performance lock clean help
+.PHONY: run test test-long test-cheats check format performance lock clean help
 
 run: $(VENV)/.base  ## ride: twenty agents on this machine (options: make run ARGS="--minutes 3")
 	@$(PY) -m orchestrator run --agents 20 $(ARGS)
 
 test: $(VENV)/.dev  ## the whole test suite, real engine included
-	$(PY) -m pytest -n 2 -q $(ARGS)
+	$(PY) -m pytest -n 2 -q --deselect $(CORPUS) $(ARGS)
+	@# The cheat corpus is timed, so nothing runs beside it. ARGS ask for less: it stays out.
+	$(if $(ARGS),,$(PY) -m pytest -q $(CORPUS))
+
+test-cheats: $(VENV)/.dev  ## the cheat corpus in its long form: Gemma 3 270M, the shipped numbers
+	$(PY) -m pytest -q -m slow $(CORPUS) $(ARGS)
 
 test-long: $(VENV)/.dev  ## the tests marked slow
-	$(PY) -m pytest -q -m slow --timeout 1800 $(ARGS)
+	$(PY) -m pytest -q -m slow --timeout 1800 --deselect $(CORPUS) $(ARGS)
 
 check: $(VENV)/.dev  ## lint, types, import contracts, spelling
 	$(VENV)/bin/ruff check .
