@@ -1,10 +1,11 @@
 """Finds the limits: runs honest configs of each numeric class and stores how far they stray.
 
-    python -m bench.verify.calibrate --challenge NAME [--runs 20] [--classes exact,low_bit]
+    python -m bench.verify.calibrate --challenge NAME [--runs 20] [--classes quantised]
 
 Every raw value is stored beside its limit, max(mean + 4 sd, 1.25 x largest, floor). Runs of one
 config share a launch and differ in private texts and seed; the texts are written for the purpose
-and thrown away. It takes the device lane: nothing else may be timed meanwhile.
+and thrown away. With --classes the file keeps what it says of the others. It takes the device lane:
+nothing else may be timed meanwhile.
 """
 
 import argparse
@@ -162,7 +163,7 @@ def limit_of(name: Measure, values: Sequence[float]) -> Limit:
     mean = _mean(finite)
     variance = sum((value - mean) ** 2 for value in finite) / max(len(finite) - 1, 1)
     asked = max(mean + 4 * math.sqrt(variance), 1.25 * max(finite), floor)
-    return Limit(limit=float(f"{asked:.4g}"), values=tuple(float(f"{one:.4g}") for one in finite))
+    return Limit(limit=float(f"{asked:.3g}"), values=tuple(float(f"{one:.3g}") for one in finite))
 
 
 def _in_turn(
@@ -234,6 +235,16 @@ def _words(loaded: LoadedChallenge, config: EngineConfig) -> str:
     return " ".join(f"{path}={value}" for path, value in sorted(changed.items())) or "baseline"
 
 
+def _beside_the_others(found: Thresholds, file: Path) -> Thresholds:
+    """Add the classes that were not calibrated this time, as `file` has them."""
+    classes = dict(found.classes)
+    if file.is_file():
+        classes = {**Thresholds.model_validate_json(file.read_bytes()).classes, **classes}
+    runs = [len(one.limits["regret"].values) for one in classes.values()]
+    is_provisional = min(runs) < ENOUGH_RUNS or set(classes) != set(get_args(NumericClass))
+    return found.model_copy(update={"classes": classes, "is_provisional": is_provisional})
+
+
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
@@ -256,6 +267,7 @@ def main(argv: list[str] | None = None, *, lane: Lane = device_lane) -> int:
     except PacelineError as error:
         sys.stderr.write(f"error: {error} [{error.code}]\n")
         return error.exit_code
+    found = _beside_the_others(found, out)
     out.write_text(found.model_dump_json(indent=1) + "\n")
     _tell(f"wrote {out}")
     return 0

@@ -19,9 +19,8 @@ from bench.config import EngineConfig
 from bench.frozen import Frozen, parse
 from sandbox.errors import ConfigError
 
-NumericClass = Literal["exact", "eight_bit", "low_bit"]
-"""exact: weights and cache in 16 bits; eight_bit: nothing below q8_0; low_bit: all else, the
-published K-quants included."""
+NumericClass = Literal["exact", "quantised"]
+"""exact: weights and cache in 16 bits; quantised: all else, the published K-quants included."""
 Measure = Literal[
     "score_path",
     "timing_shape",
@@ -39,7 +38,6 @@ Measure = Literal[
 ]
 """What is calibrated; a test may have two."""
 _SIXTEEN = {"bf16", "f16"}
-_EIGHT = _SIXTEEN | {"q8_0"}
 
 
 class Limit(Frozen):
@@ -65,7 +63,7 @@ class Thresholds(Frozen):
 
     challenge: str
     is_provisional: bool
-    """True until `bench.verify.calibrate` has run on this challenge."""
+    """True while a class stands on fewer than 20 runs."""
     rule: str
     """How a limit follows from the values."""
     served_tokens: int = Field(ge=1)
@@ -80,14 +78,12 @@ class Thresholds(Frozen):
 
 
 def numeric_class(config: EngineConfig) -> NumericClass:
-    """Return the coarsest class that anything in `config` belongs to."""
+    """Return the class that the coarsest part of `config` belongs to."""
     weights = config.weights
     used = {weights.head, weights.attention, weights.feed_forward}
     used |= {override.format for override in weights.overrides}
     used |= {config.cache_type_k, config.cache_type_v}
-    if used <= _SIXTEEN:
-        return "exact"
-    return "eight_bit" if used <= _EIGHT else "low_bit"
+    return "exact" if used <= _SIXTEEN else "quantised"
 
 
 def load_thresholds(loaded: LoadedChallenge) -> Thresholds:

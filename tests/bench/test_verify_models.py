@@ -75,7 +75,7 @@ def test_as_shipped_passes(folder: Path) -> None:
 
     assert found is not None
     assert set(found.failed) <= TIMES
-    assert found.numeric_class == "low_bit"
+    assert found.numeric_class == "quantised"
     assert found.speed is not None
 
 

@@ -64,12 +64,12 @@ def test_too_few_texts_are_refused(texts: tuple[Text, ...]) -> None:
     [
         ({}, "exact"),
         ({"weights.head": "f16", "cache_type_k": "bf16"}, "exact"),
-        ({"cache_type_v": "q8_0"}, "eight_bit"),
-        ({"weights.feed_forward": "q8_0"}, "eight_bit"),
-        ({"weights.attention": "shipped"}, "low_bit"),
+        ({"cache_type_v": "q8_0"}, "quantised"),
+        ({"weights.feed_forward": "q8_0"}, "quantised"),
+        ({"weights.attention": "shipped"}, "quantised"),
         (
             {"weights.overrides": [{"layers": [1], "tensors": ["attn_q"], "format": "q4_0"}]},
-            "low_bit",
+            "quantised",
         ),
     ],
 )
@@ -87,7 +87,7 @@ def test_honest_configs_belong_to_the_class_they_stand_for() -> None:
 def test_shipped_challenges_have_their_limits() -> None:
     for name in ("gemma-270m-cpu", "smollm2-135m-cpu"):
         limits = load_thresholds(load_challenge(name))
-        assert set(limits.classes) == {"exact", "eight_bit", "low_bit"}
+        assert set(limits.classes) == {"exact", "quantised"}
 
 
 def test_fewer_tokens_widen_a_limit_and_more_do_not_narrow_it() -> None:

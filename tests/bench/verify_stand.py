@@ -46,7 +46,7 @@ def write_verified_challenge(folder: Path) -> Path:
         is_provisional=True,
         rule="made up",
         served_tokens=1,
-        classes={"exact": limits, "eight_bit": limits, "low_bit": limits},
+        classes={"exact": limits, "quantised": limits},
     )
     (folder / "thresholds.json").write_text(thresholds.model_dump_json())
     return folder
