@@ -179,7 +179,7 @@ def trusted_keys(
         raise ConfigError(f"trusted keys {str(file)!r}: {error!r}", code="bad_key_list") from None
     named = {**dict.fromkeys(extra, "--trust"), **listed}
     if own is not None:
-        named[own] = "this machine"
+        named.setdefault(own, "this machine")
     for key in named:
         if not re.fullmatch(_KEY, key):
             raise ConfigError(f"key {key!r} is not 64 lower-case hex digits", code="bad_key")
