@@ -1,5 +1,6 @@
 """Records from trigger to receipt, in whole sessions of milliseconds; the jobs are processes."""
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,7 @@ async def test_other_texts_than_those_committed_to_are_refused_on_resume(race: R
     assert known.verification_refused.code == "pool_changed"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "kind",
     [
@@ -247,6 +249,7 @@ async def test_a_session_that_broke_off_anywhere_is_resumed_to_the_same_end(
 
     with pytest.raises(Broken):
         await race.run(FAST, BAD, on_event=cut)
+    gc.collect()  # LangGraph drops coroutines of a failed step unawaited; let it complain here
     known = await race.resume()
     twice = [key for key in keys(race) if keys(race).count(key) > 1]
 
