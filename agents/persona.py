@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from agents.models.harness import harness_named
-from bench.config import EngineConfig
+from bench.config import CONFIGS
 from bench.frozen import Frozen, nearest_name
 from sandbox.errors import ConfigError
 from tools.limits import Caps
@@ -83,7 +83,7 @@ class PacelineKeys(Frozen):
     @field_validator("focus")
     @classmethod
     def _focus_exists(cls, focus: tuple[str, ...]) -> tuple[str, ...]:
-        known = set(config_paths())
+        known = {path for kind in CONFIGS.values() for path in config_paths(kind)}
         for path in focus:
             if path not in known:
                 raise ValueError(f"no config has {path!r}; {nearest_name(path, known)}")
@@ -140,7 +140,7 @@ class Persona(Frozen):
         return name
 
 
-def config_paths(kind: type[BaseModel] = EngineConfig, prefix: str = "") -> Iterator[str]:
+def config_paths(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Yield every dotted path of a config, groups included; lists are leaves."""
     for name, field in kind.model_fields.items():
         yield f"{prefix}{name}"

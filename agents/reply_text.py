@@ -5,7 +5,7 @@ import rfc8785
 from agents.model import Reply
 from sandbox.errors import ModelError
 from tools.plain_text import plain
-from tools.record.canonical import clean
+from tools.record.canonical import canonical, clean
 
 MAX_CALLS = 16
 """Per step; a reply with more is a runaway loop, not a plan."""
@@ -24,7 +24,7 @@ def storable(reply: Reply) -> Reply:
         )
     for call in reply.calls:
         try:
-            rfc8785.dumps(clean([call.name, dict(call.arguments)]))
+            canonical(clean([call.name, dict(call.arguments)]))
         except rfc8785.CanonicalizationError as error:
             raise _unusable(
                 f"the arguments of {call.name!r} are not valid JSON: {error}", "bad_arguments"

@@ -13,6 +13,7 @@ from agents.model import Model, Observation, Question, TurnMessage
 from agents.persona import Persona
 from agents.reply_text import storable
 from sandbox.errors import BudgetExhausted, ModelError
+from tools.job_quota import jobs_left
 from tools.limits import Grant
 from tools.model_spend import LONGEST_WAIT_SECONDS, reserve
 from tools.record.events import FREE, ModelReplied, ToolCall, TurnEnded, Usage
@@ -134,7 +135,9 @@ def _observe(seat: _Seat, moment: Moment) -> Observation:
     known = seat.recorder.projection
     joined = known.agents.get(seat.agent)
     cap = seat.toolbox.limits.attempts
-    waiting = len(known.lineage.jobs_waiting())
+    quotas = seat.toolbox.challenge.quotas
+    free = max(0, quotas.queued_jobs - len(known.lineage.jobs_waiting()))
+    left = jobs_left(known.lineage, quotas, agent=seat.agent, now=moment.now)
     return Observation(
         agent=seat.agent,
         persona=seat.persona,
@@ -146,7 +149,7 @@ def _observe(seat: _Seat, moment: Moment) -> Observation:
         challenge=seat.toolbox.challenge,
         board=known.board,
         lineage=known.lineage,
-        free_job_slots=max(0, seat.toolbox.challenge.quotas.queued_jobs - waiting),
+        free_job_slots=free if left is None else min(free, left),
         attempts_left=None if cap is None else max(0, cap + 1 - len(known.lineage.nodes)),
         seconds_left=moment.seconds_left,
     )

@@ -1,13 +1,16 @@
 """One benchmark job as a process: `python -m bench`.
 
     python -m bench --request request.json             for programs: writes result.json beside it
+    python -m bench --batch requests.jsonl             several: a line of JSON for each, as it ends
     python -m bench CONFIG.toml [--challenge NAME] ..  for people: progress, a table, one JSON line
 
-Either way the last line on standard output is the `JobOutcome` as JSON. Exit codes: 0 measured,
-5 the job failed (the outcome says how), 2 the request itself cannot be used, 130 interrupted.
+The last line on standard output is the `JobOutcome` as JSON. Exit codes: 0 measured, 5 the job
+failed (the outcome says how), 2 the request itself cannot be used, 130 interrupted. The lines of a
+batch are `{"number": N, "outcome": {..}}`; it exits with 0 when all were measured.
 """
 
 import argparse
+import json
 import signal
 import sys
 import tomllib
@@ -15,14 +18,19 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, get_args
 
 from bench import cost_model
-from bench.config import EngineConfig
+from bench.batch import run_batch
+from bench.challenge_files import load_challenge
+from bench.config import parse_config
+from bench.configs.engine_config import EngineConfig
+from bench.engine_places import EnginePlaces, read_places
+from bench.engine_sources import EngineName
 from bench.frozen import parse
 from bench.harness import JobRequest, run_job
 from bench.measurement import FreshLaunch, JobOutcome, Measurement
-from bench.request_file import read_json, write_atomically
+from bench.request_file import read_json, read_json_lines, write_atomically
 from sandbox.errors import ConfigError, PacelineError
 
 EXIT_MEASURED, EXIT_FAILED, EXIT_INTERRUPTED = 0, 5, 130
@@ -35,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if arguments.request:
             return _for_programs(arguments.request)
+        if arguments.batch:
+            return _several(arguments)
         return _for_people(arguments)
     except PacelineError as error:
         print(f"error: {error} [{error.code}]", file=sys.stderr)
@@ -45,11 +55,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Run one benchmark job.")
     parser.add_argument("config", nargs="?", type=Path, help="TOML file; left out: the baseline")
     parser.add_argument("--request", type=Path, help="JSON file of a JobRequest; excludes the rest")
+    parser.add_argument("--batch", type=Path, help="JSON Lines of JobRequests; see bench.batch")
+    parser.add_argument(
+        "--start-together", type=int, default=1, help="--batch: candidates started at once"
+    )
     parser.add_argument("--challenge", default="gemma-270m-cpu", help="name, file or folder")
     parser.add_argument("--stage", choices=("screen", "full", "fresh"), default="full")
     parser.add_argument("--incumbent", type=Path, help="fresh: TOML file; left out: the baseline")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--engine", choices=("llamacpp", "simulated"))
+    parser.add_argument("--engine", choices=get_args(EngineName))
+    parser.add_argument(
+        "--places", type=Path, help="TOML file: where vllm and others are installed"
+    )
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="folder of weight files")
     return parser
 
@@ -60,21 +77,59 @@ def _for_programs(file: Path) -> int:
     return _finish(outcome)
 
 
+def _several(arguments: argparse.Namespace) -> int:
+    """Measure a batch; what a line leaves out is taken from the other options."""
+    defaults = {
+        "challenge": arguments.challenge,
+        "stage": arguments.stage,
+        "seed": arguments.seed,
+        "cache_folder": str(arguments.cache.resolve()),
+        "engine": arguments.engine,
+        "places": _places(arguments),
+    }
+    requests = [
+        parse(JobRequest, {**defaults, **one}, what=f"{arguments.batch.name}, line {number}")
+        for number, one in enumerate(read_json_lines(arguments.batch), 1)
+    ]
+    statuses = []
+    with _lane(requests[0]):
+        for number, outcome in run_batch(
+            requests, start_together=arguments.start_together, tell=_tell
+        ):
+            statuses.append(outcome.status)
+            line = {"number": number, "outcome": outcome.model_dump(mode="json")}
+            print(json.dumps(line), flush=True)
+    if "cancelled" in statuses:
+        return EXIT_INTERRUPTED
+    return EXIT_MEASURED if set(statuses) == {"measured"} else EXIT_FAILED
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _for_people(arguments: argparse.Namespace) -> int:
     request = JobRequest(
         challenge=arguments.challenge,
-        config=_read_config(arguments.config),
+        config=_read_config(arguments.config, arguments.challenge),
         stage=arguments.stage,
-        incumbent=_read_config(arguments.incumbent) if arguments.incumbent else None,
+        incumbent=_read_config(arguments.incumbent, arguments.challenge)
+        if arguments.incumbent
+        else None,
         seed=arguments.seed,
         cache_folder=arguments.cache.resolve(),
         engine=arguments.engine,
+        places=_places(arguments),
     )
     with _lane(request):
-        outcome = run_job(request, tell=lambda line: print(line, file=sys.stderr, flush=True))
+        outcome = run_job(request, tell=_tell)
     for line in _table(request, outcome):
         print(line)
     return _finish(outcome)
+
+
+def _places(arguments: argparse.Namespace) -> EnginePlaces | None:
+    return read_places(arguments.places.resolve()) if arguments.places else None
 
 
 def _finish(outcome: JobOutcome) -> int:
@@ -109,22 +164,24 @@ def _table(request: JobRequest, outcome: JobOutcome) -> Iterable[str]:
 
 def _rows(config: EngineConfig, found: Measurement) -> Iterable[tuple[str, str]]:
     """Physics first: what must be read, what that allows, then what was measured."""
-    bound = cost_model.bound_tokens_per_second(found.artefact_bytes, threads=config.threads)
-    speculates = config.speculation.kind != "none"
-    label = "simulated " if found.simulated else ""
+    label, threads = "simulated " if found.simulated else "", config.cpu_threads
     yield "weight file", f"{found.artefact_bytes / 1e6:.1f} MB, read once per step"
-    yield (
-        "bound by bandwidth",
-        f"{bound:.0f} tokens/s at {cost_model.CORE_BYTES_PER_SECOND / 1e9:.1f} GB/s a core"
-        " (reference machine)" + (", without speculation" if speculates else ""),
-    )
+    if threads:
+        bound = cost_model.bound_tokens_per_second(found.artefact_bytes, threads=threads)
+        yield (
+            "bound by bandwidth",
+            f"{bound:.0f} tokens/s at {cost_model.CORE_BYTES_PER_SECOND / 1e9:.1f} GB/s a core"
+            " (reference machine)" + (", without speculation" if config.speculates else ""),
+        )
+    stated = "stated " if found.baseline_stated else ""
     yield f"{label}tokens/s", f"{found.tokens_per_second:.1f}"
-    yield f"{label}baseline tokens/s", f"{found.baseline_tokens_per_second:.1f}"
+    yield f"{stated or label}baseline tokens/s", f"{found.baseline_tokens_per_second:.1f}"
+    served = len(found.samples) if stated else len(found.samples) // 2
     yield (
         "speedup",
         (
             f"{found.speedup:.3f} [{found.speedup_low:.3f}, {found.speedup_high:.3f}],"
-            f" {len(found.pair_ratios)} pairs of {len(found.samples) // 2}"
+            f" {len(found.pair_ratios)} {'requests' if stated else 'pairs'} of {served}"
         ),
     )
     ratio = found.perplexity.value / found.reference_perplexity.value
@@ -140,7 +197,9 @@ def _rows(config: EngineConfig, found: Measurement) -> Iterable[tuple[str, str]]
     yield (
         "seconds",
         " ".join(
-            f"{name.removesuffix('_seconds')} {seconds:.1f}" for name, seconds in found.durations
+            f"{name.removesuffix('_seconds')} {seconds:.1f}"
+            for name, seconds in found.durations
+            if isinstance(seconds, float)
         ),
     )
 
@@ -155,14 +214,15 @@ def _fresh_rows(found: FreshLaunch) -> Iterable[tuple[str, str]]:
         yield f"{label}{name}", f"{median(ratios):.3f}, {len(ratios)} rounds"
 
 
-def _read_config(file: Path | None) -> EngineConfig:
+def _read_config(file: Path | None, challenge: str) -> EngineConfig:
+    baseline: EngineConfig = load_challenge(challenge).challenge.baseline
     if file is None:
-        return EngineConfig()
+        return baseline
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"config {str(file)!r}: {error}", code="bad_config") from None
-    return parse(EngineConfig, data, what=f"config {str(file)!r}")
+    return parse_config(data, what=f"config {str(file)!r}", engine=baseline.engine)
 
 
 if __name__ == "__main__":

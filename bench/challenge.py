@@ -3,22 +3,51 @@
 Knows what is asked for and what is allowed; knows no engine code and no result.
 """
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from bench.config import EngineConfig
-from bench.frozen import Frozen
+from bench.config import AnyConfig
+from bench.frozen import Frozen, is_absent
+
+REPOSITORY = "hub-repo:"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class ModelSource(Frozen):
     """Where the published weights come from; the hash is ours and always checked."""
 
     source: str
-    """`package:NAME`, `path:FILE` or `hub:ORG/REPO/FILE@COMMIT`."""
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """`package:NAME`, `path:FILE` or `hub:ORG/REPO/FILE@COMMIT`; for engines that read a folder
+    `dir:FOLDER` or `hub-repo:ORG/REPO@REVISION`."""
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """May be left out of a `hub-repo:` only, whose commit says as much of its many files."""
     title: str
     licence: str
+
+    @model_validator(mode="after")
+    def _is_named(self) -> "ModelSource":
+        if not self.sha256 and not (self.source.startswith(REPOSITORY) and self.revision):
+            raise ValueError("sha256 may be left out of hub-repo:ORG/NAME@REVISION only")
+        return self
+
+    @property
+    def revision(self) -> str:
+        """Branch, tag or commit of a repository; empty where the source names none."""
+        return self.source.partition("@")[2]
+
+    @property
+    def identity(self) -> str:
+        """What tells these weights from others: hash, else commit, else repository and branch."""
+        is_commit = _COMMIT.fullmatch(self.revision) is not None
+        name = self.source.removeprefix(REPOSITORY)
+        return self.sha256 or (self.revision if is_commit else name)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the same bytes come tomorrow."""
+        return bool(self.sha256) or _COMMIT.fullmatch(self.revision) is not None
 
 
 class Guardrail(Frozen):
@@ -29,6 +58,8 @@ class Guardrail(Frozen):
     missing_target_logprob: float
     """ln probability scored for a target outside the kept vocabulary: the uniform floor."""
     missing_target_share_cap: float = Field(ge=0, le=1)
+    perplexity_cap: float | None = Field(default=None, gt=1.0, exclude_if=is_absent)
+    """Of the perplexity itself, beside the ratio; None = the ratio alone."""
 
 
 class StageProtocol(Frozen):
@@ -60,6 +91,9 @@ class Protocol(Frozen):
     """A sample whose cpu / (wall x threads) is lower lost its core and does not count."""
     screen: StageProtocol
     full: StageProtocol
+    alone: bool | None = Field(default=None, exclude_if=is_absent)
+    """True: a device holds one engine, so a candidate is timed alone and compared with the
+    challenge's stated baseline. None = candidate and baseline in turns."""
 
 
 class PromotionRule(Frozen):
@@ -87,8 +121,9 @@ class VerificationRule(Frozen):
     """What a record has to show on texts nobody saw; explained in docs/verification.md."""
 
     pool: str = "sampled"
-    """`sampled`: written by the reference on this machine from a secret seed; `path:FILE`: own
-    texts, JSON Lines like the prompts."""
+    """`sampled`: written by the reference on this machine from a secret seed; `file`: the
+    organiser's own, `pools/NAME.jsonl` in the private folder, NAME being the challenge's;
+    `path:FILE`: own texts elsewhere. JSON Lines like the prompts."""
     pool_texts: int = Field(default=64, ge=8)
     pool_tokens: int = Field(default=48, ge=16)
     """Of each sampled text."""
@@ -111,6 +146,9 @@ class VerificationRule(Frozen):
     """File beside the challenge: limits calibrated on honest runs."""
     wall_seconds: float = Field(default=150.0, gt=0)
     """Hard limit of one verification, building aside."""
+    device_bytes_per_second: float | None = Field(default=None, gt=0, exclude_if=is_absent)
+    """What the device's memory can do at best, for the roofline test of engines that compute
+    elsewhere than on the CPU; None = the test is not run for them."""
 
 
 class Quotas(Frozen):
@@ -126,7 +164,21 @@ class Quotas(Frozen):
     """Posts at once: what the bucket holds."""
     posts_per_day: int = Field(default=2000, ge=1)
     build_seconds: float = Field(gt=0)
+    """For building the weights and for starting the engines."""
     memory_bytes: int = Field(gt=0)
+    jobs_per_agent_per_day: int | None = Field(default=None, ge=1, exclude_if=is_absent)
+    """Jobs one agent may start in any 24 hours; None = as many as its budget pays for."""
+    jobs_per_session_per_day: int | None = Field(default=None, ge=1, exclude_if=is_absent)
+    """The same of all agents together, who share one account."""
+
+
+class StatedBaseline(Frozen):
+    """What somebody measured for the baseline, where it is not measured beside each candidate."""
+
+    tokens_per_second: float = Field(gt=0)
+    perplexity: float = Field(gt=1)
+    source: str = Field(min_length=1)
+    """Who measured it, and where it was published."""
 
 
 class Challenge(Frozen):
@@ -134,19 +186,38 @@ class Challenge(Frozen):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
     title: str
-    engine: Literal["llamacpp", "simulated"]
+    engine: Literal["llamacpp", "vllm", "openai", "transformers", "simulated", "reported"]
     model: ModelSource
-    baseline: EngineConfig
+    baseline: AnyConfig
     guardrail: Guardrail
     protocol: Protocol
     promotion: PromotionRule = PromotionRule()
     verification: VerificationRule | None = None
     """None: nothing is verified."""
     quotas: Quotas
+    stated: StatedBaseline | None = Field(default=None, exclude_if=is_absent)
+    """Needed where `protocol.alone`."""
     claim_seconds: float = Field(gt=0)
     """A claim expires after this long."""
     device_usd_per_hour: float = Field(ge=0)
     prompts: str
-    """File of public prompts, JSON Lines: {id, text, source}."""
+    """File of public prompts, JSON Lines: {id, source, text} or {id, source, token_ids}."""
     passages: str
-    """File of public passages for perplexity, JSON Lines: {id, text, source}."""
+    """File of public passages for perplexity, likewise; a passage may also be
+    {id, source, context_token_ids, target_token_ids}, of which the targets are scored."""
+    engine_version: str | None = Field(default=None, exclude_if=is_absent)
+    """Of the engine that jobs run with, where that is not installed on this machine."""
+
+    @model_validator(mode="after")
+    def _alone_has_a_yardstick(self) -> "Challenge":
+        if not self.protocol.alone:
+            return self
+        if self.stated is None:
+            raise ValueError("protocol.alone needs [stated]: what the baseline measured")
+        screen, full = self.protocol.screen, self.protocol.full
+        if screen.perplexity_tokens != full.perplexity_tokens:
+            raise ValueError(
+                "protocol.alone: a screen scores as many perplexity_tokens as a full,"
+                " for the stated perplexity is of one list"
+            )
+        return self

@@ -1,132 +1,61 @@
-"""The immutable thing an agent proposes: how one engine serves one model.
+"""What an agent proposes, whatever the engine: one union of configs, and changes to them.
 
-Knows the levers and their ranges; knows no file, no process and no score.
+Knows which engines' configs there are and how they are written; their levers lie in
+`bench.configs`. Knows no file, no process and no score.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Annotated, Any, TypeVar
 
 import rfc8785
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Discriminator, JsonValue, Tag
 
+from bench.configs.engine_config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
+from bench.configs.openai_endpoint import OpenAiConfig
+from bench.configs.reported import ReportedConfig
+from bench.configs.transformers_config import TransformersConfig
+from bench.configs.vllm import VllmConfig
 from bench.frozen import Frozen, nearest_name, parse
 from sandbox.errors import ConfigError
 
-WeightFormat = Literal["shipped", "bf16", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
-"""How a tensor is stored; `shipped` = the bytes of the published file, K-quants included."""
+DEFAULT_ENGINE = "llamacpp"
+"""Of a config that names none."""
 
-CacheType = Literal["f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
+CONFIGS: dict[str, type[EngineConfig]] = {
+    "llamacpp": LlamaCppConfig,
+    "vllm": VllmConfig,
+    "openai": OpenAiConfig,
+    "transformers": TransformersConfig,
+    "reported": ReportedConfig,
+}
+"""Every config's class, by the name of its engine."""
 
-TensorGroup = Literal["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]
 
-Rounding = Literal["nearest", "scale_search", "norm_weighted"]
-"""nearest: the format's own rule; scale_search: least squares per block;
-norm_weighted: least squares, columns weighted by the squared gain of the norm before them."""
+def _engine_of(data: object) -> str:
+    named = data.get("engine") if isinstance(data, dict) else getattr(data, "engine", None)
+    return str(named or DEFAULT_ENGINE)
 
-KeepStrategy = Literal["first", "ascii", "frequent", "public_text"]
-"""first: lowest ids; ascii: lowest ids of plain ASCII tokens; frequent: by counts in the shipped
-word list; public_text: the tokens of the public passages and prompts first (a fitted set)."""
 
-SpeculationKind = Literal[
-    "none", "ngram_simple", "ngram_map_k", "ngram_map_k4v", "ngram_mod", "ngram_cache", "drafter"
+AnyConfig = Annotated[
+    Annotated[LlamaCppConfig, Tag("llamacpp")]
+    | Annotated[VllmConfig, Tag("vllm")]
+    | Annotated[OpenAiConfig, Tag("openai")]
+    | Annotated[TransformersConfig, Tag("transformers")]
+    | Annotated[ReportedConfig, Tag("reported")],
+    Discriminator(_engine_of),
 ]
+"""The type of every recorded field that holds a config."""
 
-
-class LayerFormat(Frozen):
-    """An override of the recipe for some tensors of some layers; later overrides win."""
-
-    layers: tuple[int, ...] = Field(min_length=1)
-    tensors: tuple[TensorGroup, ...] = Field(min_length=1)
-    format: WeightFormat
-
-
-class KeptVocabulary(Frozen):
-    """Which rows of the tied head are kept; ids are mapped by the client."""
-
-    strategy: KeepStrategy
-    size: int = Field(ge=1024, le=262_144)
-    """Rows kept, control and byte tokens included."""
-
-
-class WeightRecipe(Frozen):
-    """How the reference weights are stored; the empty recipe is the bf16 reference itself."""
-
-    head: WeightFormat = "bf16"
-    """The tied token embedding and output head: 72 % of the shipped bytes read per token."""
-    attention: WeightFormat = "bf16"
-    feed_forward: WeightFormat = "bf16"
-    overrides: tuple[LayerFormat, ...] = ()
-    rounding: Rounding = "nearest"
-    vocabulary: KeptVocabulary | None = None
-    """None keeps all rows."""
-
-
-class Speculation(Frozen):
-    """How tokens are guessed ahead of the model."""
-
-    kind: SpeculationKind = "none"
-    draft_tokens: int = Field(default=4, ge=1, le=64)
-    """Longest guess per step."""
-    match_tokens: int = Field(default=12, ge=1, le=64)
-    """n-gram kinds: length of the suffix looked up."""
-    drafter_layers: tuple[int, ...] = ()
-    """drafter: which layers of the reference it keeps, ascending."""
-    drafter_format: WeightFormat = "q4_0"
-
-    @model_validator(mode="after")
-    def _drafter_has_layers(self) -> "Speculation":
-        if (self.kind == "drafter") != bool(self.drafter_layers):
-            raise ValueError("drafter_layers goes with kind 'drafter', and only with it")
-        if list(self.drafter_layers) != sorted(set(self.drafter_layers)):
-            raise ValueError("drafter_layers must be ascending and distinct")
-        return self
-
-
-class EngineConfig(Frozen):
-    """All levers of the `llamacpp` engine. The default values are the baseline."""
-
-    engine: Literal["llamacpp"] = "llamacpp"
-    weights: WeightRecipe = WeightRecipe()
-    threads: int = Field(default=1, ge=1, le=64)
-    """Compute threads. One by default: more than the free cores costs 50x (spin barriers)."""
-    flash_attention: Literal["auto", "on", "off"] = "auto"
-    cache_type_k: CacheType = "f16"
-    cache_type_v: CacheType = "f16"
-    batch_tokens: int = Field(default=2048, ge=32, le=8192)
-    micro_batch_tokens: int = Field(default=512, ge=32, le=4096)
-    memory_map: bool = True
-    repack: bool = True
-    """Rearrange weights for the fast kernels at load."""
-    poll: int = Field(default=50, ge=0, le=100)
-    """How hard idle compute threads spin before they sleep; 0 = sleep at once."""
-    speculation: Speculation = Speculation()
-
-    @model_validator(mode="after")
-    def _quantised_v_needs_flash_attention(self) -> "EngineConfig":
-        if self.flash_attention == "off" and self.cache_type_v not in ("f16", "bf16"):
-            raise ValueError("a quantised cache_type_v needs flash_attention 'auto' or 'on'")
-        return self
-
-    def fingerprint(
-        self, *, engine_version: str, model_sha256: str, files: Mapping[str, str] | None = None
-    ) -> str:
-        """Return 16 hex digits over the canonical config, the engine, the model, and the code.
-
-        `files`: path -> SHA-256 of the code that serves instead of ours, where there is any.
-        """
-        whole: list[Any] = [self.model_dump(mode="json"), engine_version, model_sha256]
-        whole += [dict(files)] if files else []
-        return hashlib.sha256(rfc8785.dumps(whole)).hexdigest()[:16]
-
+T = TypeVar("T", bound=EngineConfig)
 
 Changes = Mapping[str, JsonValue]
 """Dotted path -> value, e.g. `{"weights.head": "q8_0", "threads": 2}`."""
 
 
-def apply_changes(config: EngineConfig, changes: Changes) -> EngineConfig:
+def apply_changes(config: T, changes: Changes) -> T:
     """Return `config` with `changes` made.
 
     Raises:
@@ -135,7 +64,22 @@ def apply_changes(config: EngineConfig, changes: Changes) -> EngineConfig:
     data = config.model_dump(mode="json")
     for path, value in changes.items():
         _set(data, path, value)
-    return parse(EngineConfig, data, what="config")
+    return parse(type(config), data, what="config")
+
+
+def parse_config(data: object, *, what: str, engine: str = DEFAULT_ENGINE) -> EngineConfig:
+    """Return the config in `data`, of the engine it names, else of `engine`.
+
+    Raises:
+        ConfigError: an unknown engine or field (with the nearest name), or a value out of range.
+    """
+    named = data.get("engine", engine) if isinstance(data, dict) else engine
+    if named not in CONFIGS:
+        raise ConfigError(
+            f"{what}: unknown engine {named!r}; {nearest_name(str(named), CONFIGS)}",
+            code="bad_field",
+        )
+    return parse(CONFIGS[named], data, what=what)
 
 
 def diff(old: EngineConfig, new: EngineConfig) -> dict[str, JsonValue]:
@@ -162,7 +106,7 @@ def _worded(value: JsonValue) -> str:
 def words(config: EngineConfig) -> frozenset[str]:
     """Return every leaf of `config` as a `path=value` word, defaults included."""
     changed = _flatten(config.model_dump(mode="json", exclude_defaults=True))
-    known = _default_words()
+    known = _default_words(type(config))
     replaced = changed.keys() | {path.rpartition(".")[0] for path in changed}
     kept = known.keys() - replaced
     return frozenset([known[path] for path in kept] + [word(*leaf) for leaf in changed.items()])
@@ -192,13 +136,16 @@ def _has(config: EngineConfig, read: Callable[[Any], Any], wanted: str) -> bool:
         return False
     if isinstance(value, tuple):
         value = [one.model_dump(mode="json") if isinstance(one, Frozen) else one for one in value]
-    is_leaf = value is None or isinstance(value, str | int | list)
+    is_leaf = value is None or isinstance(value, str | int | float | list)
     return is_leaf and (value == wanted or _worded(value) == wanted)
 
 
-@lru_cache(maxsize=1)
-def _default_words() -> dict[str, str]:
-    leaves = _flatten(EngineConfig().model_dump(mode="json"))
+@lru_cache(maxsize=16)
+def _default_words(kind: type[EngineConfig]) -> dict[str, str]:
+    """Return the words of the fields that have a default: a config need not have one for all."""
+    fields = kind.model_fields
+    given = {name: field.default for name, field in fields.items() if not field.is_required()}
+    leaves = _flatten(kind.model_construct(**given).model_dump(mode="json"))
     return {path: word(path, value) for path, value in leaves.items()}
 
 

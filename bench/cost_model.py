@@ -25,7 +25,13 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bench.config import CacheType, EngineConfig, TensorGroup, WeightFormat, WeightRecipe
+from bench.configs.llamacpp import (
+    CacheType,
+    LlamaCppConfig,
+    TensorGroup,
+    WeightFormat,
+    WeightRecipe,
+)
 
 LAYERS, WIDTH, VOCABULARY = 18, 640, 262_144
 CORES = 2
@@ -134,13 +140,19 @@ def kept_rows(recipe: WeightRecipe) -> int:
 
 def bytes_per_token(recipe: WeightRecipe) -> int:
     """Return the weight bytes one step reads."""
+    parts = part_bytes(recipe)
+    return round(parts["head"] + parts["attention"] + parts["mlp"]) + OTHER_BYTES
+
+
+def part_bytes(recipe: WeightRecipe) -> dict[str, float]:
+    """Return the same by part: head, attention, mlp."""
     head = kept_rows(recipe) * WIDTH * _head(recipe.head).bytes_per_weight
-    body = sum(
-        GROUP_PARAMETERS[group] * _body(stored).bytes_per_weight
-        for layer in layer_formats(recipe)
-        for group, stored in layer.items()
-    )
-    return round(head + body) + OTHER_BYTES
+    parts = {"mlp": 0.0, "attention": 0.0, "head": head}
+    for layer in layer_formats(recipe):
+        for group, stored in layer.items():
+            size = GROUP_PARAMETERS[group] * _body(stored).bytes_per_weight
+            parts["attention" if group.startswith("attn") else "mlp"] += size
+    return parts
 
 
 def bound_tokens_per_second(bytes_read: int, *, threads: int) -> float:
@@ -148,7 +160,12 @@ def bound_tokens_per_second(bytes_read: int, *, threads: int) -> float:
     return min(threads, CORES) * CORE_BYTES_PER_SECOND / bytes_read
 
 
-def seconds_per_token(config: EngineConfig) -> float:
+def fixed_seconds(recipe: WeightRecipe) -> float:
+    """Return what a step costs besides reading: choosing among the rows kept, for the most."""
+    return FIXED_SECONDS + VOCABULARY_SECONDS * kept_rows(recipe) / VOCABULARY
+
+
+def seconds_per_token(config: LlamaCppConfig) -> float:
     """Return the expected time per emitted token, speculation included."""
     step = _step_seconds(config.weights, config.threads) * _lever_factor(config)
     speculation = config.speculation
@@ -169,7 +186,7 @@ def seconds_per_token(config: EngineConfig) -> float:
     return (step + drafts * (draft + verify)) / tokens_per_step
 
 
-def added_nats(config: EngineConfig) -> float:
+def added_nats(config: LlamaCppConfig) -> float:
     """Return the mean surprise the config adds, on text inside its vocabulary."""
     recipe = config.weights
     head_factor, body_factor = ROUNDING_FACTORS[recipe.rounding]
@@ -209,8 +226,7 @@ def _step_seconds(recipe: WeightRecipe, threads: int, *, share: float = 1.0) -> 
         for layer in layer_formats(recipe)
         for group, stored in layer.items()
     )
-    choosing = VOCABULARY_SECONDS * kept_rows(recipe) / VOCABULARY
-    return FIXED_SECONDS + choosing + head + share * body
+    return fixed_seconds(recipe) + head + share * body
 
 
 def _seconds(cost: FormatCost, weights: int, threads: int) -> float:
@@ -218,7 +234,7 @@ def _seconds(cost: FormatCost, weights: int, threads: int) -> float:
     return on_two * (cost.one_thread_factor if threads == 1 else 1.0)
 
 
-def _lever_factor(config: EngineConfig) -> float:
+def _lever_factor(config: LlamaCppConfig) -> float:
     factor = STARVED_FACTOR if config.threads > CORES else 1.0
     factor *= 1.03 if config.flash_attention == "off" else 1.0
     factor *= CACHE_FACTORS.get(config.cache_type_k, 1.0)

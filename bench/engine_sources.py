@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from bench.challenge import Challenge
-from bench.config import EngineConfig
+from bench.configs.engine_config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig, as_llamacpp
+from bench.configs.vllm import VllmConfig
+from bench.engine_places import EnginePlaces
 from bench.engines.engine import Engine
 from bench.measurement import Side
 from sandbox.errors import ConfigError
@@ -19,7 +22,7 @@ from sandbox.errors import ConfigError
 if TYPE_CHECKING:
     from bench.artefacts.artefact import Artefact
 
-EngineName = Literal["llamacpp", "simulated"]
+EngineName = Literal["llamacpp", "vllm", "openai", "transformers", "simulated", "reported"]
 Submitted = Mapping[Side, Path]
 """Which sides are served by code of their own, and the folder of each; `bench.submission`."""
 Starter = Callable[[], Engine]
@@ -53,20 +56,35 @@ def open_source(
     cache_folder: Path,
     seed: int,
     submitted: Submitted | None = None,
+    places: EnginePlaces | None = None,
 ) -> EngineSource:
     """Return the source of the engines called `name`.
 
     Raises:
-        ConfigError: the challenge's model is not there or not the pinned bytes; or code is
-            `submitted` where none is run.
+        ConfigError: the challenge's model is not there or not the pinned bytes; the engine is in
+            none of `places`; or code is `submitted` where none is run.
     """
     if name == "llamacpp":
         return LlamaCppSource(challenge, cache_folder, submitted=submitted)
+    if name in ("vllm", "transformers", "openai") and not submitted:
+        return _outside(name, challenge, cache_folder, places or EnginePlaces())
     if submitted:
         raise ConfigError(
             "a simulated engine runs no code", code="simulated_challenge", hint="submit no files"
         )
     return SimulatedSource(challenge, seed=seed)
+
+
+def _outside(
+    name: EngineName, challenge: Challenge, cache_folder: Path, places: EnginePlaces
+) -> EngineSource:
+    from bench import outside_sources  # noqa: PLC0415  # loads numpy
+
+    if name == "vllm":
+        return outside_sources.VllmSource(challenge, cache_folder, places.vllm)
+    if name == "transformers":
+        return outside_sources.TransformersSource(challenge, cache_folder, places)
+    return outside_sources.OpenAiSource(challenge, places)
 
 
 class SimulatedSource:
@@ -75,7 +93,7 @@ class SimulatedSource:
     def __init__(self, challenge: Challenge, *, seed: int) -> None:
         from bench.engines.simulated import VirtualClock  # noqa: PLC0415  # its one door
 
-        self.model_sha256 = challenge.model.sha256
+        self.model_sha256 = challenge.model.identity
         self._clock = VirtualClock()
         self._seed = seed
 
@@ -86,8 +104,13 @@ class SimulatedSource:
     def prepare(self, config: EngineConfig, side: Side, *, public_ids: Sequence[int]) -> Starter:  # noqa: ARG002
         """Prepare nothing; each side has noise of its own."""
         from bench.engines.simulated import SimulatedEngine  # noqa: PLC0415  # its one door
+        from bench.engines.simulated_e4b import SimulatedE4b  # noqa: PLC0415
 
-        return lambda: SimulatedEngine(config, seed=f"{self._seed} {side}", clock=self._clock)
+        seed = f"{self._seed} {side}"
+        if isinstance(config, VllmConfig):
+            return lambda: SimulatedE4b(config, seed=seed, clock=self._clock)
+        own = as_llamacpp(config)
+        return lambda: SimulatedEngine(own, seed=seed, clock=self._clock)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -150,6 +173,7 @@ class LlamaCppSource:
         from bench.engines.llamacpp import LlamaCppEngine  # noqa: PLC0415  # its one door
         from bench.placement import engine_cores  # noqa: PLC0415
 
+        config = as_llamacpp(config)
         artefact = self.artefact(config, public_ids=public_ids)
         cores, limit = cores or engine_cores(config.threads), self._start_seconds
         if folder := self._submitted.get(side):
@@ -168,7 +192,7 @@ class LlamaCppSource:
         )
 
     def _start_of(
-        self, folder: Path, config: EngineConfig, artefact: "Artefact", cores: Sequence[int]
+        self, folder: Path, config: LlamaCppConfig, artefact: "Artefact", cores: Sequence[int]
     ) -> Starter:
         from bench.engines.submitted import SubmittedEngine  # noqa: PLC0415  # its one door
 
@@ -190,4 +214,4 @@ class LlamaCppSource:
         """Return the weight file of `config`, built or found; see `EngineSource.prepare`."""
         from bench.artefacts.artefact import build  # noqa: PLC0415  # loads gguf
 
-        return build(config, self._model, self._cache, public_ids=public_ids)
+        return build(as_llamacpp(config), self._model, self._cache, public_ids=public_ids)

@@ -18,6 +18,7 @@ RulingReason = Literal[
     "perplexity_not_finite",
     "missing_targets",
     "perplexity_above_cap",
+    "perplexity_above_absolute_cap",
 ]
 
 
@@ -33,7 +34,7 @@ def judge(measurement: Measurement, guardrail: Guardrail) -> Ruling:
     """Return `invalid` with the first broken limit, else `pending`.
 
     Order: texts that differ make the ratio meaningless, a perplexity that is not a number makes it
-    unknown, missing targets flatter it (fewer tokens to choose from), so they come before the cap.
+    unknown, missing targets flatter it (fewer tokens to choose from), so they come before the caps.
     """
     scored, reference = measurement.perplexity, measurement.reference_perplexity
     finite = math.isfinite(scored.value) and math.isfinite(reference.value) and reference.value > 0
@@ -49,6 +50,9 @@ def judge(measurement: Measurement, guardrail: Guardrail) -> Ruling:
         "tokens": scored.tokens,
         "stage": measurement.stage,
     }
+    cap = guardrail.perplexity_cap
+    if cap is not None:
+        evidence["perplexity_cap"] = cap
     if (scored.text_sha256, scored.tokens) != (reference.text_sha256, reference.tokens):
         return Ruling("invalid", "texts_differ", evidence)
     if ratio is None:
@@ -57,4 +61,6 @@ def judge(measurement: Measurement, guardrail: Guardrail) -> Ruling:
         return Ruling("invalid", "missing_targets", evidence)
     if ratio > guardrail.perplexity_ratio_cap:
         return Ruling("invalid", "perplexity_above_cap", evidence)
+    if cap is not None and scored.value > cap:
+        return Ruling("invalid", "perplexity_above_absolute_cap", evidence)
     return Ruling("pending", "within_guardrail", evidence)

@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from bench.frozen import Frozen
+from bench.frozen import Frozen, is_absent
 from bench.verification import Verification
 
 RiderStage = Literal["screen", "full"]
@@ -83,6 +83,8 @@ class Stamp(Frozen):
     load_average_end: float
     isolation: str = ""
     """What kept the job in, as `sandbox.job.Level`; stamped by who ran it. Empty: unknown."""
+    device: str | None = Field(default=None, exclude_if=is_absent)
+    """Name of the accelerator, where the engine computes on one."""
 
 
 class Durations(Frozen):
@@ -93,6 +95,9 @@ class Durations(Frozen):
     measure_seconds: float
     perplexity_seconds: float
     total_seconds: float
+    start_seconds: dict[str, float] | None = Field(default=None, exclude_if=is_absent)
+    """Phases of the candidate's start as its engine tells them, e.g. `import`, `load`, `compile`;
+    None where it tells none. `load_seconds` is the whole start, of all engines."""
 
 
 class Measurement(Frozen):
@@ -102,12 +107,14 @@ class Measurement(Frozen):
     simulated: bool
     samples: tuple[Sample, ...]
     pair_ratios: tuple[float, ...]
-    """Candidate speed over baseline speed, one per kept pair."""
+    """Candidate speed over baseline speed, one per kept pair. Alone: of each kept request, over
+    the stated baseline."""
     tokens_per_second: float
-    """Median candidate request, output tokens per wall second; uncalibrated."""
+    """Median candidate request, output tokens per wall second; uncalibrated. Alone: all output
+    tokens over all timed seconds, as in the Fast Gemma Challenge."""
     baseline_tokens_per_second: float
     speedup: float
-    """Median of `pair_ratios`."""
+    """Median of `pair_ratios`. Alone: `tokens_per_second` over the stated baseline's."""
     speedup_low: float
     speedup_high: float
     perplexity: Perplexity
@@ -125,6 +132,9 @@ class Measurement(Frozen):
     durations: Durations
     stamp: Stamp
     seed: int
+    baseline_stated: bool | None = Field(default=None, exclude_if=is_absent)
+    """True: the candidate ran alone, and the baseline's figures are those the challenge states;
+    None: the baseline was measured beside it."""
 
     @property
     def missing_share(self) -> float:
@@ -135,7 +145,11 @@ class Measurement(Frozen):
 
 
 class FreshLaunch(Frozen):
-    """One launch of a contender beside the incumbent record and the baseline: speed only."""
+    """One launch of a contender beside the incumbent record and the baseline: speed only.
+
+    Alone: contender and incumbent one after the other, each a launch of its own; the three lists of
+    ratios then hold one number each, of all tokens over all seconds.
+    """
 
     simulated: bool
     samples: tuple[Sample, ...]
@@ -152,6 +166,8 @@ class FreshLaunch(Frozen):
     durations: Durations
     stamp: Stamp
     seed: int
+    baseline_stated: bool | None = Field(default=None, exclude_if=is_absent)
+    """As in `Measurement`."""
 
 
 class JobOutcome(Frozen):

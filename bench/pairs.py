@@ -1,8 +1,8 @@
 """Times candidate and baseline in turns, A B B A, until the ratio is known well enough.
 
 A neighbour that eats memory bandwidth slows all sides of a round alike, so ratios survive what
-single timings do not. Three sides take turns the same way: A B C, C B A. Knows engines and
-prompts; knows no weights, no perplexity and no record.
+single timings do not. Three sides take turns the same way: A B C, C B A. One side alone is compared
+with a stated speed. Knows engines and prompts; knows no weights, no perplexity and no record.
 """
 
 import hashlib
@@ -65,7 +65,9 @@ class PairTimer:
         output_tokens: int,
         min_cpu_share: float,
         blame: Blame,
+        stated: float | None = None,
     ) -> None:
+        """Take `stated`, tokens per second of the baseline, where it is not among `engines`."""
         self.samples: list[Sample] = []
         self.emitted: dict[Side, dict[str, tuple[int, ...]]] = {side: {} for side in engines}
         """By side: prompt id -> its tokens, of rejected samples too."""
@@ -74,6 +76,8 @@ class PairTimer:
         self._output_tokens = output_tokens
         self._min_cpu_share = min_cpu_share
         self._blame = blame
+        self._stated = stated
+        self._own: Side = "candidate" if "candidate" in engines else next(iter(engines))
 
     def warm_up(self, prompts: Iterable[Prompt]) -> None:
         """Serve each prompt once on both sides, uncounted."""
@@ -88,10 +92,10 @@ class PairTimer:
         Every round but those with a rejected sample counts. At least `least` rounds are run, so
         that the output digest covers its prompts; at most the stage's pairs and the prompts given.
         """
-        clock = self._engines["candidate"].clock
+        clock = self._engines[self._own].clock
         started = clock()
         for number, prompt in enumerate(rounds):
-            kept = len(self.ratios())
+            kept = len(self.known())
             if number >= least and self._is_enough(kept, stage, clock() - started, seed):
                 return
             turns = [side for side in TURNS if side in self._engines]
@@ -107,6 +111,17 @@ class PairTimer:
         whole = [times for _, times in sorted(rounds.items()) if len(times) == len(self._engines)]
         return tuple(times[over] / times[of] for times in whole)
 
+    def speeds(self, of: Side) -> tuple[float, ...]:
+        """Return tokens per second of each kept request of one side, in order."""
+        kept = (one for one in self.samples if one.side == of and one.rejected is None)
+        return tuple(one.output_tokens / one.wall_seconds for one in kept)
+
+    def known(self) -> tuple[float, ...]:
+        """Return what the stopping rule looks at: ratios, or what a side alone has over a speed."""
+        if self._stated is None:
+            return self.ratios()
+        return tuple(speed / self._stated for speed in self.speeds(self._own))
+
     def _is_enough(self, kept: int, stage: StageProtocol, spent: float, seed: int) -> bool:
         if spent >= OVERTIME * stage.measure_seconds or kept >= stage.max_pairs:
             return True
@@ -114,7 +129,7 @@ class PairTimer:
             return False
         if spent >= stage.measure_seconds:
             return True
-        known = interval(self.ratios(), seed=seed)
+        known = interval(self.known(), seed=seed)
         return (known.high - known.low) / 2 < stage.half_width * known.estimate
 
     def _timed(self, side: Side, number: int, prompt: Prompt) -> Sample:
@@ -136,7 +151,7 @@ class PairTimer:
             wall_seconds=wall_seconds,
             cpu_seconds=cpu_seconds,
             tokens_sha256=tokens_sha256(generation.token_ids),
-            rejected=self._objection(wall_seconds, cpu_seconds, engine.config.threads),
+            rejected=self._objection(wall_seconds, cpu_seconds, engine.config.cpu_threads),
         )
 
     def _objection(

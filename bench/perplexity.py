@@ -6,11 +6,12 @@ every target and may not skip one: what lies outside its vocabulary scores the c
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import rfc8785
 
+from bench.challenge_files import Ids, Text
 from bench.engines.engine import Engine
 from bench.measurement import Perplexity
 from sandbox.errors import JobError
@@ -20,7 +21,6 @@ CONTEXT_TOKENS = 1
 ROUNDING = 1e-3
 """A certain token may come back this far above 0: engines sum probabilities in single precision."""
 
-Ids = tuple[int, ...]
 LogProbs = tuple[float | None, ...]
 
 
@@ -56,15 +56,25 @@ class Targets(NamedTuple):
         return hashlib.sha256(rfc8785.dumps(plain)).hexdigest()
 
 
-def make_targets(passages: Sequence[Sequence[int]]) -> Targets:
-    """Return the targets of tokenized passages; a passage of one token has none."""
-    return Targets(
-        tuple(
-            Passage(tuple(ids[:CONTEXT_TOKENS]), tuple(ids[CONTEXT_TOKENS:]))
-            for ids in passages
-            if len(ids) > CONTEXT_TOKENS
-        )
-    )
+def make_targets(passages: Iterable[Passage | Ids]) -> Targets:
+    """Return the targets of passages: as given, or all tokens of a tokenized one but the first.
+
+    A passage of one token has none.
+    """
+    split = (one if isinstance(one, Passage) else whole_passage(one) for one in passages)
+    return Targets(tuple(passage for passage in split if passage.targets))
+
+
+def whole_passage(ids: Ids) -> Passage:
+    """Return the passage that scores all of `ids` but the first."""
+    return Passage(tuple(ids[:CONTEXT_TOKENS]), tuple(ids[CONTEXT_TOKENS:]))
+
+
+def passage_of(text: Text, ids: Ids) -> Passage:
+    """Return what of `text` is given and what is asked; `ids` are all its tokens."""
+    if text.context_token_ids is not None and text.target_token_ids is not None:
+        return Passage(text.context_token_ids, text.target_token_ids)
+    return whole_passage(ids)
 
 
 def score(engine: Engine, targets: Targets) -> LogProbs:

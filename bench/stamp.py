@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from bench.engines.engine import Engine
+from bench.engines.engine import Engine, OnDevice
 from bench.measurement import Stamp
 
 SIMULATED_MEMORY_BYTES = 24 << 30
@@ -43,6 +43,7 @@ def take_stamp(engine: Engine, *, model_sha256: str, load_average_start: float) 
         model_sha256=model_sha256,
         load_average_start=0.0 if simulated else load_average_start,
         load_average_end=0.0 if simulated else load_average(),
+        device=engine.device if isinstance(engine, OnDevice) else None,
     )
 
 

@@ -33,7 +33,8 @@ class Manifest(Frozen):
     served_model_name: str = Field(min_length=1, max_length=200)
     """What requests name as `model`."""
     port: int = Field(ge=1024, le=65535)
-    """It serves on this port of 127.0.0.1, or on the Unix socket that PACELINE_SOCKET names."""
+    """It serves on this port of a loopback of its own, or on the Unix socket that PACELINE_SOCKET
+    names; see docs/sandbox.md for where it has a port."""
     serve: tuple[str, ...] = Field(min_length=2, max_length=64)
     """Command, e.g. `python serve.py`; started in the folder."""
     env: dict[str, str] = Field(default_factory=dict, max_length=64)

@@ -58,6 +58,13 @@ def with_default_caps(options: B, model: Model, riders: Sequence[Rider]) -> B:
     return options.model_copy(update=missing)
 
 
+def with_device_cap(options: B, usd_per_hour: float | None) -> B:
+    """Return the options with a cap in dollars where none was typed and the device is rented."""
+    if not usd_per_hour or options.budget_usd is not None:
+        return options
+    return options.model_copy(update={"budget_usd": DEFAULT_CAPS["budget_usd"]})
+
+
 def limits_of(options: Budgets, *, attempts: int | None = None) -> Limits:
     """Return the caps that options come to."""
     return Limits(

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from bench.artefacts.model_file import locate
 from bench.challenge import Challenge
-from sandbox import landlock, levels
+from sandbox import cgroups, landlock, levels
 from sandbox.errors import PacelineError, SandboxUnavailable
 from sandbox.lane import device_lane
 
@@ -180,7 +180,9 @@ def isolation() -> Finding:
         return Finding("sandbox", ok=False, detail=str(error))
     missing = levels.why_not("bubblewrap")
     weaker = f"; bubblewrap would be stronger: {missing}" if missing else ""
-    return Finding("sandbox", ok=True, detail=f"jobs are kept in at level {level}{weaker}")
+    held = f"held by {cgroups.in_use()}" if cgroups.in_use() else f"looked at: {cgroups.why_not()}"
+    detail = f"jobs are kept in at level {level}{weaker}; memory and processes are {held}"
+    return Finding("sandbox", ok=True, detail=detail)
 
 
 def private_texts(landlock_abi: int | None = None) -> Finding:

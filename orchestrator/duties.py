@@ -25,6 +25,8 @@ SLACK = 1.3
 RECENT_RUNS = 9
 START_SECONDS = 8.0
 """Loading two engines and scoring perplexity, before any job of the session has shown it."""
+MOST_ON_PAPER_SECONDS = 20.0
+"""Real seconds of a simulated job, whatever hours it tells of."""
 EXPECTED_SHARE: dict[Stage, float] = {"fresh": 0.15, "private": 0.4}
 """Of a job's limit, before any of the session has shown it: a fresh launch of the default model
 takes 9 s of its 60, a first verification 60 s of its 150."""
@@ -62,6 +64,8 @@ def expected_seconds(lineage: Lineage, stage: Stage, *, challenge: Challenge) ->
     if ended:
         return SLACK * median(ended[-RECENT_RUNS:])
     limit = wall_seconds(challenge, stage)
+    if challenge.engine == "simulated":
+        limit = min(limit, MOST_ON_PAPER_SECONDS)
     if stage in EXPECTED_SHARE:
         return EXPECTED_SHARE[stage] * limit
     limits = challenge.protocol.screen if stage == "screen" else challenge.protocol.full

@@ -15,7 +15,12 @@ from agents.models.llm import LlmModel
 from agents.turn import grant_of
 from bench.challenge import Challenge
 from bench.challenge_files import load_challenge
-from orchestrator.budgets import is_paid, refuse_too_small, with_default_caps
+from orchestrator.budgets import (
+    is_paid,
+    refuse_too_small,
+    with_default_caps,
+    with_device_cap,
+)
 from orchestrator.duties import START_SECONDS
 from orchestrator.opening import RunOptions
 from tools.job_request import reserved_seconds
@@ -49,6 +54,7 @@ class Estimate(NamedTuple):
     expected: Amount | None
     worst: Amount | None
     caps: Mapping[str, float | None]
+    device_usd_per_hour: float = 0.0
 
     def at_most(self, what: str) -> float | None:
         """Return what the ride can come to: the worst case, or the cap below it."""
@@ -68,8 +74,12 @@ class _Step(NamedTuple):
 _FREE_STEP = _Step(Usage(), Usage(), FASTEST_STEPS_PER_MINUTE)
 
 
-def estimate(options: RunOptions, *, models: Callable[[str], Model]) -> Estimate:
+def estimate(
+    options: RunOptions, *, models: Callable[[str], Model], usd_per_hour: float | None = None
+) -> Estimate:
     """Return what `run` with these options would cost; opens no session and asks no model.
+
+    `usd_per_hour` is what the device costs now; None = as the challenge says.
 
     Raises:
         ConfigError: an option, a challenge, a persona, or a model whose price is unknown.
@@ -77,7 +87,9 @@ def estimate(options: RunOptions, *, models: Callable[[str], Model]) -> Estimate
     challenge = load_challenge(options.challenge).challenge
     model = ByPersona(models(options.model), models)
     riders = load_personas(options.personas, count=options.agents)
-    options = with_default_caps(options, model, riders)
+    if usd_per_hour is not None:
+        challenge = challenge.model_copy(update={"device_usd_per_hour": usd_per_hour})
+    options = with_device_cap(with_default_caps(options, model, riders), usd_per_hour)
     refuse_too_small(options, challenge)
     seconds = _seconds(options, challenge)
     steps = _steps(model, riders, challenge)
@@ -90,6 +102,7 @@ def estimate(options: RunOptions, *, models: Callable[[str], Model]) -> Estimate
         expected=None if seconds is None else _expected(steps, seconds, challenge),
         worst=None if seconds is None else _worst(steps, seconds, challenge, options),
         caps={what: options.model_dump()[f"budget_{what}"] for what in Amount._fields},
+        device_usd_per_hour=challenge.device_usd_per_hour,
     )
 
 

@@ -14,7 +14,7 @@ import structlog
 from bench.challenge import Challenge
 from orchestrator.duties import Moment, next_job
 from orchestrator.organiser import Organiser
-from sandbox.errors import JobTimeout
+from sandbox.errors import HubRefused, JobTimeout
 from sandbox.lane import device_lane
 from tools.job_request import job_request
 from tools.jobs import Workplace, end_unrun, run_job
@@ -61,10 +61,12 @@ class Lane:
         self._stopping = asyncio.Event()
         self._cancel_job = asyncio.Event()
         self._holder: int | None = None
+        self.refusal: HubRefused | None = None
+        """Why no job can run any more until the operator has done something."""
 
     async def run(self) -> None:
         """Run jobs until `stop`."""
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and self.refusal is None:
             await self._recorder.catch_up()
             await self._organiser.settle()
             waited_for = await self._organiser.ask(self._moment())
@@ -109,7 +111,11 @@ class Lane:
         if place is None:  # asked for in an earlier ride; nothing can be verified in this one
             await self._give_up(node, run, code="no_verification")
             return
-        await run_job(self._recorder, place, node, run, cancelled=self._cancel_job)
+        try:
+            await run_job(self._recorder, place, node, run, cancelled=self._cancel_job)
+        except HubRefused as error:
+            log.warning("no_job_can_run", job=run.job, code=error.code, error=str(error))
+            self.refusal = error
 
     def _next(self, waited_for: str | None) -> tuple[Node, Run] | None:
         """Return the job to run: one left half done, the one the organiser waits for, the first."""

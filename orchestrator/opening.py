@@ -5,13 +5,12 @@ opening leaves a session that resume completes.
 """
 
 import asyncio
-import importlib.metadata
 import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
 
 from pydantic import BaseModel, Field, ValidationError
@@ -22,12 +21,21 @@ from agents.models.by_persona import name_for
 from agents.persona import Persona
 from bench.challenge import Challenge
 from bench.challenge_files import LoadedChallenge, load_challenge
-from bench.frozen import parse
-from orchestrator.budgets import Budgets, persona_budgets, refuse_too_small, with_default_caps
+from bench.engine_sources import EngineName
+from bench.frozen import is_absent, parse
+from orchestrator.budgets import (
+    Budgets,
+    persona_budgets,
+    refuse_too_small,
+    with_default_caps,
+    with_device_cap,
+)
+from orchestrator.engine_versions import engine_version
 from orchestrator.harness_riders import check_riders
 from orchestrator.known_secrets import machine_redactor
 from orchestrator.session_folder import (
     CHALLENGE,
+    IMPORTED,
     RIDERS,
     SESSION,
     claim_folder,
@@ -36,6 +44,7 @@ from orchestrator.session_folder import (
     toml_text,
 )
 from orchestrator.settings import Settings, handed_over
+from orchestrator.target_names import TargetName
 from sandbox.errors import ConfigError, RecordError
 from tools.job_request import job_request
 from tools.plain_text import plain
@@ -67,7 +76,7 @@ class RunOptions(Budgets):
     personas: str | None = None
     """Names, files or folders, separated by commas; None = every persona found."""
     model: str = "offline"
-    engine: Literal["llamacpp", "simulated"] | None = None
+    engine: EngineName | None = None
     challenge: str = "gemma-270m-cpu"
     """Name or file."""
     attempts: int | None = Field(default=None, ge=1)
@@ -81,6 +90,8 @@ class RunOptions(Budgets):
     """Let personas start outside programs, which have the network; see docs/riders.md."""
     verify: bool = True
     """Examine records on private texts, where the challenge and the machine allow it."""
+    target: TargetName | None = Field(default=None, exclude_if=is_absent)
+    """Where jobs run; None = on this machine. A resumed session rides where it rode."""
 
 
 class Opened(NamedTuple):
@@ -93,11 +104,17 @@ class Opened(NamedTuple):
 
 
 async def create_session(
-    options: RunOptions, model: Model, *, settings: Settings, clock: Callable[[], float]
+    options: RunOptions,
+    model: Model,
+    *,
+    settings: Settings,
+    clock: Callable[[], float],
+    usd_per_hour: float | None = None,
 ) -> Opened:
     """Check everything, then make the folder with its files; no event is written yet.
 
-    Where `model` is paid for, the session gets caps that were not typed.
+    Where `model` or the device is paid for, the session gets caps that were not typed. What the
+    device costs now, `usd_per_hour`, replaces what the challenge says.
 
     Raises:
         ConfigError: an option, challenge, persona or model file that cannot be used.
@@ -106,7 +123,11 @@ async def create_session(
     loaded = load_challenge(options.challenge)
     challenge = loaded.challenge
     if options.engine is not None:
-        challenge = challenge.model_copy(update={"engine": options.engine})
+        challenge = _on_engine(challenge, options.engine)
+    engine_version(challenge)
+    if usd_per_hour is not None:
+        challenge = challenge.model_copy(update={"device_usd_per_hour": usd_per_hour})
+    options = with_device_cap(options, usd_per_hour)
     refuse_too_small(options, challenge)
     riders = load_personas(options.personas, count=options.agents)
     check_riders(riders, allowed=options.allow_harness, variables=handed_over)
@@ -165,8 +186,8 @@ async def write_beginning(recorder: Recorder, opened: Opened) -> None:
             format_version=FORMAT_VERSION,
             challenge=challenge.model_dump(mode="json"),
             settings=_settings(opened),
-            model_sha256=challenge.model.sha256,
-            engine_version=engine_version(challenge.engine),
+            model_sha256=challenge.model.identity,
+            engine_version=engine_version(challenge),
         )
         await recorder.append("organiser", start, key="open")
     await asyncio.gather(
@@ -186,15 +207,6 @@ async def write_resumption(recorder: Recorder, opened: Opened) -> None:
     resumed = SessionResumed(settings=_settings(opened))
     key = f"resumed/{recorder.projection.resumes + 1}"
     await recorder.append("organiser", resumed, key=key)
-
-
-def engine_version(engine: str) -> str:
-    """Return the version that is part of every fingerprint."""
-    if engine == "simulated":
-        from bench.engines.simulated import VERSION  # noqa: PLC0415 - only where it is raced
-
-        return VERSION
-    return importlib.metadata.version("xllamacpp")
 
 
 async def write_baseline(recorder: Recorder, challenge: Challenge) -> None:
@@ -265,6 +277,15 @@ async def _began_at(recorder: Recorder) -> float:
     return began
 
 
+def _on_engine(challenge: Challenge, engine: str) -> Challenge:
+    """Return `challenge` on another engine; on paper a day's quota of jobs spares nothing."""
+    update: dict[str, Any] = {"engine": engine}
+    if engine == "simulated":
+        free = {"jobs_per_agent_per_day": None, "jobs_per_session_per_day": None}
+        update["quotas"] = challenge.quotas.model_copy(update=free)
+    return challenge.model_copy(update=update)
+
+
 def _check_model_file(challenge: Challenge, cache_folder: Path) -> None:
     from bench.artefacts.model_file import locate  # noqa: PLC0415 - not for simulated sessions
 
@@ -330,7 +351,9 @@ def read_riders(folder: Path) -> list[Rider]:
         return [Rider(one["agent_name"], Persona.model_validate(one["persona"])) for one in people]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(
-            f"{str(folder / RIDERS)!r} cannot be read: {error}", code="session_unreadable"
+            f"{str(folder / RIDERS)!r} cannot be read: {error}",
+            code="session_unreadable",
+            hint=IMPORTED,
         ) from error
 
 

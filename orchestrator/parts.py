@@ -18,6 +18,7 @@ from agents.models.offline import OfflineModel
 from agents.models.prices import prices_of
 from agents.models.retry import Gates
 from bench.challenge import Challenge
+from bench.engine_places import EnginePlaces
 from orchestrator.judge import Chambers, OpenPool, Tell, verifier
 from orchestrator.known_secrets import machine_redactor
 from orchestrator.private_pool import open_pool
@@ -75,6 +76,12 @@ class Parts(NamedTuple):
     device: str = "cpu"
     code: tuple[Path, ...] = ()
     """What `command` has to read besides the harness."""
+    jobs: Sandbox | None = None
+    """Where measuring jobs run; None = in `sandbox`, where agents and the judge always work."""
+    places: EnginePlaces | None = None
+    """Where engines are that are not ours."""
+    devices: tuple[Path, ...] = ()
+    """What jobs may use of /dev besides what everybody has."""
     tell: Tell = lambda _line: None
     """Takes a line of progress, for people: what takes long before the ride."""
 
@@ -93,19 +100,22 @@ def workplace(folder: Path, challenge: Challenge, parts: Parts) -> Workplace:
     """Return where the ordinary jobs of the session in `folder` run."""
     whole = folder.resolve()
     return Workplace(
-        sandbox=parts.sandbox,
+        sandbox=parts.jobs or parts.sandbox,
         challenge=challenge,
         attempts=whole / ATTEMPTS,
         challenge_file=whole / CHALLENGE,
         cache_folder=parts.settings.cache_folder.absolute(),
         command=parts.command,
         readable=(*harness_paths(challenge, whole / CHALLENGE), *parts.code),
+        places=parts.places,
+        devices=parts.devices,
     )
 
 
 def chambers(folder: Path, place: Workplace, parts: Parts) -> Chambers:
-    """Return what the session's judge is opened with."""
-    return Chambers(folder, parts.settings, place, parts.judge_command, parts.open_pool)
+    """Return what the session's judge is opened with; its jobs never leave this machine."""
+    here = place._replace(sandbox=parts.sandbox)
+    return Chambers(folder, parts.settings, here, parts.judge_command, parts.open_pool)
 
 
 @asynccontextmanager

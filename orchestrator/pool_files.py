@@ -3,6 +3,7 @@
     PRIVATE/signing.key
     PRIVATE/retired.txt                      hashes of texts that were revealed
     PRIVATE/pools/CHALLENGE-MODEL/pool.jsonl, canary.txt
+    PRIVATE/pools/CHALLENGE.jsonl            written by the organiser, where `pool = "file"`
     PRIVATE/sessions/SESSION/set.json, canary.txt
 
 Knows files, modes, salts and hashes; starts nothing. Files are 0600 in folders of 0700. A canary is
@@ -79,12 +80,16 @@ def pool_files(challenge: Challenge, *, session: str, settings: Settings) -> Poo
         source = Path(name).expanduser().absolute()
         _check_apart(source, settings, what="file of private texts")
         return PoolFiles(place, folder, source, is_sampled=False)
+    pools = private_folder(place / "pools")
+    if pool == "file":
+        return PoolFiles(place, folder, pools / f"{challenge.name}.jsonl", is_sampled=False)
     if pool != "sampled":
         raise missing(
             f"challenge {challenge.name!r} has verification.pool = {pool!r}",
-            "Write `sampled` or `path:FILE`",
+            "Write `sampled`, `file` or `path:FILE`",
         )
-    own = private_folder(place / "pools") / f"{challenge.name}-{challenge.model.sha256[:12]}"
+    model = challenge.model.identity[:12].replace("/", "-")
+    own = pools / f"{challenge.name}-{model}"
     return PoolFiles(place, folder, private_folder(own) / POOL, is_sampled=True)
 
 
@@ -125,7 +130,7 @@ def read_pool(source: Path) -> tuple[Text, ...]:
     Raises:
         VerificationUnavailable: `pool_missing`, not there or unusable; `pool_readable`.
     """
-    hint = "Write one JSON object with id, text and source per line, and chmod 600 the file"
+    hint = "Write one JSON object with id, source and text or token_ids per line, and chmod 600 it"
     if not source.is_file():
         raise missing(f"there is no file of private texts {str(source)!r}", hint)
     _check_closed(source)
@@ -201,4 +206,4 @@ def _retired(place: Path) -> frozenset[str]:
 
 
 def _hash(text: Text) -> str:
-    return hashlib.sha256(text.text.encode()).hexdigest()
+    return hashlib.sha256(text.content).hexdigest()

@@ -107,7 +107,7 @@ def issue(  # noqa: PLR0913  (what a receipt is about)
         "agent": node.agent,
         "config": node.config.model_dump(mode="json"),
         "fingerprint": node.fingerprint,
-        "model_sha256": challenge.model.sha256,
+        "model_sha256": challenge.model.identity,
         "engine_version": str(verification.hardware.get("engine_version", "unknown")),
         "prompt_commitment": commitment,
         **_found(verification),

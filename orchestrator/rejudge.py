@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 from bench.challenge import Challenge
 from orchestrator.rejudge_claims import Claim, Happened, happened
 from orchestrator.rejudge_records import BASELINE, Standing, decided_under, records_under
+from orchestrator.rejudge_reported import Findings, findings
 from orchestrator.rejudge_rules import Rules, load_rules
 from orchestrator.session_folder import RECORD
 from sandbox.errors import RecordError
 from tools.record.events import Event
 from tools.record.leaderboard import leaderboard
+from tools.record.node import Node
 from tools.record.projection import Projection
 from tools.record.sqlite_store import SqliteStore
 
@@ -71,6 +73,8 @@ class Rejudged(NamedTuple):
     """Attempts that would count no more."""
     valid_now: tuple[str, ...]
     """Attempts that would count again."""
+    reported: Findings | None = None
+    """Of an imported session: its posted records against noise, caps and private runs."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented shape."""
@@ -83,7 +87,8 @@ class Rejudged(NamedTuple):
             for name, value in self._asdict().items()
             if isinstance(value, tuple)
         }
-        return {**self._asdict(), **rows, "counts": counts}
+        found = {"reported": self.reported.as_json() if self.reported else None}
+        return {**self._asdict(), **rows, **found, "counts": counts}
 
 
 def rejudge_session(folder: Path, rules_file: str) -> Rejudged:
@@ -119,23 +124,43 @@ def rejudge(events: Sequence[Event], rules: Rules) -> Rejudged:
     told = list(happened(events, challenge=challenge, rules=rules, baseline=baseline))
     decided = decided_under(rules, events, known, challenge)
     nodes = known.lineage.nodes
-    did_count = {name for name, node in nodes.items() if node.counts and node.best_stage}
+    did_count = {name for name, node in nodes.items() if node.counts and _is_measured(node)}
     does_count = _counting(told, rules)
     return Rejudged(
         session=events[0].session,
         title=rules.title,
-        attempts=len(nodes) - 1,
+        attempts=len(nodes) - (BASELINE in nodes),
         flips=tuple(_flips(told)),
         promotions=tuple(
             Redecided(one.id, one.contender, one.outcome or "open", decided[one.id])
             for one in known.records.promotions.values()
             if one.outcome != decided[one.id]
         ),
-        records_then=tuple(_records_then(events, known)),
+        records_then=tuple(_records_then(events, known, told)),
         records_now=tuple(_records_now(events, told, known, decided, rules)),
         moved=tuple(_moved(known, told, does_count, rules)),
         invalid_now=tuple(sorted(did_count - does_count)),
         valid_now=tuple(sorted(does_count - did_count)),
+        reported=_found(events, known, challenge, rules),
+    )
+
+
+def _is_measured(node: Node) -> bool:
+    return node.pace is not None if node.reported else bool(node.best_stage)
+
+
+def _found(
+    events: Sequence[Event], known: Projection, challenge: Challenge, rules: Rules
+) -> Findings | None:
+    if not known.lineage.reported_results:
+        return None
+    rulings = [one.payload for one in events if one.kind == "verdict_given"]
+    return findings(
+        known.lineage,
+        {one.attempt: one.evidence for one in rulings},
+        rules=rules,
+        limits=rules.of_measurements(challenge.guardrail),
+        opened_at=events[0].time,
     )
 
 
@@ -156,8 +181,13 @@ def _counting(told: Iterable[Happened], rules: Rules) -> set[str]:
 # --- records
 
 
-def _records_then(events: Sequence[Event], known: Projection) -> Iterable[Held]:
+def _records_then(
+    events: Sequence[Event], known: Projection, told: Sequence[Happened]
+) -> Iterable[Held]:
     """Yield who held the record, as the session had it."""
+    if known.lineage.reported_results:
+        yield from _posted_records(events, told)
+        return
     folded, holder = Projection(), BASELINE
     for event in events:
         folded.apply(event)
@@ -166,6 +196,14 @@ def _records_then(events: Sequence[Event], known: Projection) -> Iterable[Held]:
             if now != holder:
                 yield Held(now, event.time - events[0].time, _claimed(known, now))
             holder = now
+
+
+def _posted_records(events: Sequence[Event], told: Sequence[Happened]) -> Iterable[Held]:
+    """Yield who led the posted board: a better figure at once, until it was ruled invalid."""
+    times = {event.seq: event.time - events[0].time for event in events}
+    as_posted = [one._replace(is_valid=True) if isinstance(one, Claim) else one for one in told]
+    for one in records_under(Rules(record="claim"), as_posted, {}):
+        yield Held(one.attempt, times[one.seq], one.speed.estimate if one.speed else None)
 
 
 _RECORD_KINDS = (
@@ -198,6 +236,8 @@ def _records_now(
 def _claimed(known: Projection, attempt: str) -> float | None:
     baseline = known.lineage.baseline_tokens_per_second
     node = known.lineage.nodes.get(attempt)
+    if node is not None and node.reported is not None:
+        return node.pace
     if node is None or baseline is None:
         return None
     estimate = node.estimate if node.parents else 1.0

@@ -11,6 +11,7 @@ from bench.measurement import Interval
 from bench.promotion import contrast_noise, decide, triggers
 from orchestrator.promotions import public_claim
 from orchestrator.rejudge_claims import Claim, Happened, Ruled
+from orchestrator.rejudge_reported import sigmas_between
 from orchestrator.rejudge_rules import Rules
 from tools.record.events import Event
 from tools.record.noise_of import known_noise
@@ -99,7 +100,8 @@ class Standing:
             self.speeds[one.attempt] = one.speed
 
     def _rule(self, one: Ruled) -> None:
-        if self._rules.verification == "none" and one.by == VERIFIER:
+        is_verifiers = one.by == VERIFIER or one.is_verification
+        if self._rules.verification == "none" and is_verifiers:
             return
         if one.what == "verified":
             self._verified.add(one.attempt)
@@ -118,8 +120,10 @@ class Standing:
         elif self._rules.record == "interval":
             self._taken += [attempt] * (own.low > held.high)
         else:
-            margin = self._rules.tie_tokens_per_second
-            self._taken += [attempt] * (own.estimate > held.estimate + margin)
+            rules = self._rules
+            is_ahead = own.estimate > held.estimate + rules.tie_tokens_per_second
+            is_clear = not rules.tie_sigmas or sigmas_between(own, held) > rules.tie_sigmas
+            self._taken += [attempt] * (is_ahead and is_clear)
 
 
 def decided_under(

@@ -16,6 +16,8 @@ class GuardrailChange(Frozen):
 
     perplexity_ratio_cap: float | None = Field(default=None, gt=0)
     missing_target_share_cap: float | None = Field(default=None, ge=0)
+    perplexity_cap: float | None = Field(default=None, gt=1)
+    """Of the perplexity itself."""
 
 
 class PromotionChange(Frozen):
@@ -36,6 +38,12 @@ class Rules(Frozen):
     above the holder's. promotion: fresh launches of both decide."""
     tie_tokens_per_second: float = Field(default=0.0, ge=0)
     """claim: less than this above the holder is a tie, and the holder stays."""
+    tie_sigmas: float = Field(default=0.0, ge=0)
+    """claim: a lead of fewer standard deviations of the difference is a tie; 0 = leads count as
+    they are. By the intervals, which for reported results are the challenge's known noise."""
+    drift_cap: float | None = Field(default=None, gt=0, lt=1)
+    """reported: the share a claim may lose on private prompts, where both figures are known; None =
+    as it was ruled."""
     verification: Literal["none", "afterwards", "from_the_start"] = "afterwards"
     """none: rulings of the verifier are left out. afterwards: they hold from when they were made.
     from_the_start: besides, nothing counts before it was verified."""

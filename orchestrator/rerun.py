@@ -21,6 +21,7 @@ from agents.models.offline import OfflineModel
 from agents.models.program import Program
 from agents.models.recorded import RecordedModel
 from bench.challenge import Challenge
+from orchestrator.bucket_layout import OUTSIDE_KEY
 from orchestrator.budgets import limits_of
 from orchestrator.opening import RunOptions, joined, read_riders, write_baseline
 from orchestrator.parts import model_named
@@ -181,7 +182,7 @@ class _Rerun:
 
     async def _drafts(self, event: Event) -> list[Draft]:
         """Return what follows from the record before; nothing: the event is an input."""
-        if event.kind in INPUTS or self._is_by_a_person(event):
+        if event.kind in INPUTS or self._is_from_outside(event):
             return []
         if event.kind == "agent_joined":
             options = _options(self._plan.rides[self._ride].settings)
@@ -197,8 +198,10 @@ class _Rerun:
         of = Organised(self._plan, self._recorder, self._challenge, limits)
         return await derive(event, of)
 
-    def _is_by_a_person(self, event: Event) -> bool:
-        return event.actor.startswith(("person:", "human"))
+    def _is_from_outside(self, event: Event) -> bool:
+        """By a person, or by an agent that rides elsewhere and writes through a bucket."""
+        by_person = event.actor.startswith(("person:", "human"))
+        return by_person or event.key.startswith(OUTSIDE_KEY)
 
     @property
     def _ride(self) -> int:

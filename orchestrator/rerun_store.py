@@ -40,7 +40,11 @@ class ScheduledStore:
         self.path: Path = inner.path
 
     async def append(
-        self, drafts: Sequence[Draft], *, expected_version: int | None = None
+        self,
+        drafts: Sequence[Draft],
+        *,
+        expected_version: int | None = None,
+        guarded: frozenset[str] | None = None,
     ) -> list[Event]:
         """Write drafts in their place; what has been written comes back as it was.
 
@@ -48,7 +52,7 @@ class ScheduledStore:
             ReplayMiss: the record has something else there, or nothing.
             CutShort: the call that writes was cut short before this.
         """
-        del expected_version  # who came first is in the record
+        del expected_version, guarded  # who came first is in the record
         new = [draft for draft in drafts if not self._is_written(draft.key)]
         if new:
             await self._wait_for(new[0])

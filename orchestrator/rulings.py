@@ -11,7 +11,8 @@ from getpass import getuser
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.config import EngineConfig, carries, words
+from bench.config import carries, words
+from bench.configs.engine_config import EngineConfig
 from bench.frozen import nearest_name
 from orchestrator.known_secrets import machine_redactor
 from orchestrator.session_folder import RECORD

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import structlog
 
 from agents.models.by_persona import ByPersona
+from bench.challenge_files import load_challenge
 from orchestrator.budgets import limits_of
 from orchestrator.checkpoints import GroupCommitSaver
 from orchestrator.crew import Crew, Pace
@@ -43,6 +44,7 @@ from orchestrator.parts import (
 )
 from orchestrator.session_folder import CHECKPOINTS, LOG, RECORD, locked
 from orchestrator.supervisor import build, calm_collector, ride
+from orchestrator.targets import opened_target
 from sandbox.errors import PacelineError
 from tools.record.events import SessionStopped
 from tools.record.recorder import Recorder
@@ -87,12 +89,22 @@ async def run_session(
     parts = parts or default_parts()
     # a slip in its name must not leave an empty session behind
     model = ByPersona(parts.models(options.model), parts.models)
-    opened = await create_session(options, model, settings=parts.settings, clock=parts.clock)
-    with locked(opened.folder):
-        async with opened_recorder(opened.folder, parts, session=opened.folder.name) as recorder:
-            await write_beginning(recorder, opened)
-            judge = await _judge(recorder, opened, parts)
-            return await Session(recorder, opened, parts, model, judge).ride(on_event)
+    async with opened_target(options.target, parts.settings) as target:
+        target.refuse(load_challenge(options.challenge).challenge)
+        opened = await create_session(
+            options,
+            model,
+            settings=parts.settings,
+            clock=parts.clock,
+            usd_per_hour=target.usd_per_hour,
+        )
+        name = opened.folder.name
+        with locked(opened.folder):
+            parts = target.seat(opened.folder, opened.challenge, parts)
+            async with opened_recorder(opened.folder, parts, session=name) as recorder:
+                await write_beginning(recorder, opened)
+                judge = await _judge(recorder, opened, parts)
+                return await Session(recorder, opened, parts, model, judge).ride(on_event)
 
 
 async def resume_session(
@@ -121,11 +133,13 @@ async def resume_session(
             opened = await reopen_session(
                 folder, recorder, minutes=minutes, attempts=attempts, **budgets
             )
-            await write_beginning(recorder, opened)  # a kill may have come before its end
-            await write_resumption(recorder, opened)
-            model = ByPersona(parts.models(opened.options.model), parts.models)
-            judge = await _judge(recorder, opened, parts)
-            return await Session(recorder, opened, parts, model, judge).ride(on_event)
+            async with opened_target(opened.options.target, parts.settings) as target:
+                parts = target.seat(opened.folder, opened.challenge, parts)
+                await write_beginning(recorder, opened)  # a kill may have come before its end
+                await write_resumption(recorder, opened)
+                model = ByPersona(parts.models(opened.options.model), parts.models)
+                judge = await _judge(recorder, opened, parts)
+                return await Session(recorder, opened, parts, model, judge).ride(on_event)
 
 
 async def _judge(recorder: Recorder, opened: Opened, parts: Parts) -> Judge | None:
@@ -228,7 +242,9 @@ class Session:
             reason = await self._supervise(group, saver)
             watch.cancel()
             await self._lane.stop(lane, settle=reason in SETTLING)
-            stopped = SessionStopped(reason=reason, detail=self._crew.detail(reason))
+            refusal = self._lane.refusal
+            detail = self._crew.detail(reason) if refusal is None else str(refusal)
+            stopped = SessionStopped(reason=reason, detail=detail)
             key = f"stopped/{self._recorder.projection.resumes}"
             await self._recorder.append("organiser", stopped, key=key)
             telling.cancel()
@@ -242,6 +258,8 @@ class Session:
         riding = group.create_task(ride(graph, thread=thread, at_once=at_once), name="supervisor")
         while not riding.done():
             await asyncio.wait((riding,), timeout=TICK_SECONDS)
+            if self._lane.refusal is not None:
+                self._crew.stop("failed")
             if self._is_overdue() and not riding.done():
                 riding.cancel()  # a turn that does not end; its checkpoint stands before it
                 await asyncio.wait((riding,))

@@ -25,6 +25,7 @@ RIDERS = "riders.json"
 ATTEMPTS = "attempts"
 LOG = "session.log"
 LATEST = "latest"
+IMPORTED = "An imported session has no such file: it can be looked at and replayed, not ridden on"
 
 
 def find_session(name: str | Path, *, sessions: Path | None = None) -> Path:
@@ -109,6 +110,27 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def holder_of(folder: Path) -> int | None:
+    """Return the process that rides the session in `folder`; None when nobody does."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - not for who only looks
+
+    lock = FileLock(folder / "session.lock", thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        text = _text_of(folder / "session.pid")
+        return int(text) if text.isdigit() else None
+    lock.release()
+    return None
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the file's content.
 
@@ -119,7 +141,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecordError(
-            f"{str(path)!r} cannot be read: {error}", code="session_unreadable"
+            f"{str(path)!r} cannot be read: {error}", code="session_unreadable", hint=IMPORTED
         ) from error
 
 

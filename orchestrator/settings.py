@@ -68,6 +68,30 @@ class Settings(BaseSettings):
     """Whether the texts of replies and calls go with the spans, without secrets."""
     debug: bool = False
     """Show tracebacks."""
+    engine_places: Path | None = None
+    """TOML file that says where engines are that are not ours; see docs/engines.md."""
+    vllm_python: Path | None = None
+    """Interpreter that has vLLM and transformers, for `--target local-gpu`, where no such file
+    says more."""
+    vllm_site: Path | None = None
+    """Folder of packages put before that interpreter's own, where vLLM lies apart."""
+    hub_namespace: str = ""
+    """User or organisation that owns and pays what `--target hf-jobs` rents."""
+    hub_bucket: str = ""
+    """NAMESPACE/NAME that jobs send and leave their files in; empty = `paceline-jobs` there."""
+    hub_image: str = ""
+    """Image of rented jobs, pinned: NAME@sha256:DIGEST."""
+    hub_prepare: str = ""
+    """A shell command that a rented machine runs first, such as one that installs what the harness
+    needs and the image lacks; its time is paid."""
+    hub_flavor: str = "a10g-small"
+    """Kind of machine; its price is read when a session opens."""
+    hub_python: str = "/usr/bin/python3"
+    """Interpreter in that image, for our harness and for the engine."""
+    hub_poll_seconds: float = Field(default=5.0, gt=0)
+    """Between two looks at a rented job; a free account has 1,000 calls in 5 minutes."""
+    hub_scheduling_seconds: float = Field(default=1800.0, gt=0)
+    """How long a rented job may wait for its machine; waiting costs nothing."""
 
 
 def environment_secrets() -> tuple[str, ...]:
@@ -103,9 +127,42 @@ def load_settings() -> Settings:
         ) from None
 
 
+class _HubSettings(BaseSettings):
+    """The variables of the Hub's own tools."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    hf_token: str = Field(default="", repr=False)
+    hf_token_path: str = ""
+    hf_home: str = "~/.cache/huggingface"
+    hf_endpoint: str = ""
+
+
+def hub_token() -> str | None:
+    """Return the token of the Hub: HF_TOKEN, else the one `hf auth login` left; None = neither."""
+    found = _HubSettings()
+    if found.hf_token:
+        return found.hf_token.strip()
+    file = Path(found.hf_token_path or f"{found.hf_home}/token").expanduser()
+    try:
+        return file.read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def hub_endpoint() -> str | None:
+    """Return the address of the Hub, where HF_ENDPOINT names one; None = the usual one."""
+    return _HubSettings().hf_endpoint.rstrip("/") or None
+
+
 def handed_over(names: Iterable[str]) -> dict[str, str]:
     """Return PATH and the variables `names` of our environment, as far as they are set."""
     return {name: os.environ[name] for name in ("PATH", *names) if name in os.environ}
+
+
+def prepare_fake_hub(folder: Path) -> None:
+    """Tell the Hub's client, before its import, to keep what it remembers of a fake in `folder`."""
+    os.environ["HF_XET_CACHE"] = str(folder / "xet")
 
 
 def prepare_litellm() -> None:

@@ -11,7 +11,9 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from bench.challenge import Challenge
-from bench.config import EngineConfig, words
+from bench.config import words
+from bench.configs.engine_config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.frozen import nearest_name
 from bench.verification import Finding, Verification
 from sandbox.errors import ConfigError
@@ -146,13 +148,14 @@ def ingredient(config: EngineConfig, failed: Sequence[str]) -> tuple[str, ...]:
     A keep-set fitted to the public text is condemned whole, whatever its size; of other keep-sets
     this size of this strategy. Tests of what was decoded speak of how tokens were guessed.
     """
-    vocabulary, said = config.weights.vocabulary, words(config)
+    said = words(config)
+    vocabulary = config.weights.vocabulary if isinstance(config, LlamaCppConfig) else None
     for test in failed:
         if test in _OF_KEEP_SETS and vocabulary is not None:
             levers = ["weights.vocabulary.strategy="]
             levers += ["weights.vocabulary.size="] * (vocabulary.strategy != "public_text")
             return _starting(said, levers)
-        if test in _OF_SPECULATION and config.speculation.kind != "none":
+        if test in _OF_SPECULATION and config.speculates:
             return _starting(said, ["speculation.kind="])
     return ()
 

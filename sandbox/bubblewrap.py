@@ -42,6 +42,9 @@ class View(NamedTuple):
     network: bool = False
     is_root: bool = False
     """We are: mounts need no user namespace."""
+    is_grouped: bool = False
+    """It is started in a control group beside ours, so in our namespace of them: from one of its
+    own version 2 lets nobody out."""
 
 
 @functools.cache
@@ -64,7 +67,9 @@ def scratch_folders() -> tuple[str, ...]:
 
 def argv(command: str, view: View) -> list[str]:
     """Return the command line before the program to run inside, with bubblewrap at `command`."""
-    namespaces = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    namespaces = ["--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    if not view.is_grouped:
+        namespaces.append("--unshare-cgroup-try")
     if not view.network:
         namespaces.append("--unshare-net")
     if view.is_root:

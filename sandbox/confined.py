@@ -16,7 +16,7 @@ import sys
 if __name__ == "__main__":  # a bare interpreter has no path to us
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
 
-from sandbox import identity, landlock, seccomp
+from sandbox import identity, landlock, own_network, seccomp
 from sandbox.errors import SandboxUnavailable
 from sandbox.launch_policy import Policy, arguments, parsed
 
@@ -29,7 +29,12 @@ NOT_STARTED = 127
 
 
 def confined_argv(
-    argv: Sequence[str], *, read: Iterable[Path], write: Iterable[Path], internet: bool = False
+    argv: Sequence[str],
+    *,
+    read: Iterable[Path],
+    write: Iterable[Path],
+    internet: bool = False,
+    takes_network: bool = False,
 ) -> tuple[str, ...]:
     """Return the command line that runs `argv` confined to `read` and `write`.
 
@@ -40,11 +45,13 @@ def confined_argv(
         internet: whether it may have sockets of IPv4 and IPv6; only for where a network namespace
             holds it. Unix sockets it may serve on and connect to: an engine may be made of two
             processes. Landlock keeps it from abstract ones, not from those in files it knows.
+        takes_network: give it a network namespace of its own and sockets of IPv4 and IPv6 on its
+            loopback; where the kernel refuses that it has none of them.
     """
     # absolute: the process starts in a folder of its own
     fields: list[tuple[str, object]] = [("read", os.path.abspath(path)) for path in read]  # noqa: PTH100
     fields += [("write", os.path.abspath(path)) for path in write]  # noqa: PTH100
-    fields.append(("internet", internet))
+    fields += [("internet", internet), ("own_network", takes_network)]
     return (sys.executable, "-I", "-S", __file__, *arguments(fields), *argv)
 
 
@@ -63,13 +70,14 @@ def main() -> int:
 def _confine(policy: Policy) -> None:
     rules = landlock.ruleset(read=policy.read, write=policy.write)
     is_root = identity.can_choose()
+    has_network = policy.own_network and own_network.take()  # root makes it, and stays root of it
     if is_root:
         user = identity.user_of(policy.write)
         for folder in filter(os.path.isdir, policy.write):
             identity.give(folder, user)
         identity.become(user, reads_all=True)
     landlock.restrict(rules, drops_capabilities=not is_root)
-    seccomp.confine(internet=policy.internet, connects=True, changes_modes=is_root)
+    seccomp.confine(internet=policy.internet or has_network, connects=True, changes_modes=is_root)
 
 
 def _given_environment() -> dict[bytes, bytes]:

@@ -7,6 +7,7 @@ The root sits in the rightmost package so that each package to its left may exte
     ├── ToolError              an agent's call was refused; the agent can correct it
     ├── JobError               a job could not be run or its result not read
     │   ├── SandboxUnavailable
+    │   ├── HubRefused         the Hub where jobs run said no, or nothing
     │   └── JobTimeout
     ├── ModelError             the thinking model (not the measured one) failed
     ├── BudgetExhausted        the session may spend no more
@@ -63,6 +64,16 @@ class SandboxUnavailable(JobError):
     """The asked-for isolation does not exist on this machine."""
 
     default_code = "sandbox_unavailable"
+
+
+class HubRefused(JobError):
+    """The Hub said no, or nothing.
+
+    Codes: `bad_token`, `missing_scope`, `no_credit`, `quota_exhausted`, `rate_limited`,
+    `hub_unreachable`, `hub_closed`, `hub_refused`.
+    """
+
+    default_code = "hub_refused"
 
 
 class JobTimeout(JobError):

@@ -21,16 +21,27 @@ _PR_CAPBSET_DROP, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_SET_KEEPCAPS = 24,
 _SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
 _CAPABILITY_VERSION_3 = 0x20080522
 _DAC_READ_SEARCH = 2
+_NEEDED = sum(1 << one for one in (0, _DAC_READ_SEARCH, 6, 7, 8))
+"""CHOWN, DAC_READ_SEARCH, SETGID, SETUID, SETPCAP."""
 _CAPABILITIES = range(64)
 
 
 def can_choose() -> bool:
-    """Return whether we may become the users of jobs: real root, with all user ids to give."""
-    if os.geteuid() != 0:
+    """Return whether we may become the users of jobs: real root, with all user ids to give.
+
+    Root of a container often is not: Docker takes the right to read past file modes.
+    """
+    if os.geteuid() != 0 or _capabilities() & _NEEDED != _NEEDED:
         return False
     with open("/proc/self/uid_map", encoding="ascii") as file:  # noqa: PTH123
         ranges = [tuple(map(int, line.split())) for line in file]
     return any(first <= FIRST_USER and first + n >= FIRST_USER + USERS for first, _, n in ranges)
+
+
+def _capabilities() -> int:
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+        found = [line.split()[1] for line in file if line.startswith("CapEff:")]
+    return int(found[0], 16) if found else 0
 
 
 def user_of(folders: Iterable[str]) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sandbox import bubblewrap, identity, launching
+from sandbox.cgroup import Entry
 from sandbox.errors import SandboxUnavailable
 from sandbox.job import JobSpec, Level
 from sandbox.landlock import runtime_paths
@@ -34,7 +35,13 @@ class Start(NamedTuple):
 
 
 def start_of(
-    spec: JobSpec, command: str, *, level: Level, status: int | None = None, copy: int | None = None
+    spec: JobSpec,
+    command: str,
+    *,
+    level: Level,
+    status: int | None = None,
+    copy: int | None = None,
+    entry: Entry | None = None,
 ) -> Start:
     """Return how to start `spec`.
 
@@ -44,6 +51,7 @@ def start_of(
         level: of the sandbox; what a spec without `readable` gets is `none`.
         status: descriptor for the exit code; None = nobody asks.
         copy: descriptor of the real folder, where the job gets a copy of it.
+        entry: into its control group, where it has one.
 
     Raises:
         SandboxUnavailable: there is no bubblewrap any more.
@@ -53,10 +61,16 @@ def start_of(
     user = _user(spec) if level != "none" and identity.can_choose() else None
     policy = _policy(spec, level, user)
     policy += [("status", status), ("copy", copy)]
+    if entry is not None:
+        policy += [("group", entry.group), *(("doors", one) for one in entry.doors)]
+        policy += [("events", one) for one in entry.events]
     late = {name: text for name, text in spec.environment.items() if _is_late(name)}
     policy += [("late", f"{name}={text}") for name, text in late.items()]
     launcher = [sys.executable, "-I", "-S", str(LAUNCHER), *arguments(policy)]
-    prefix = _bubblewrap(spec, copies=copy is not None) if level == "bubblewrap" else []
+    prefix = []
+    if level == "bubblewrap":
+        is_grouped = entry is not None and entry.group is not None
+        prefix = _bubblewrap(spec, copies=copy is not None, is_grouped=is_grouped)
     early = {name: text for name, text in spec.environment.items() if not _is_late(name)}
     return Start([*prefix, *launcher, command, *spec.argv[1:]], early, level, user)
 
@@ -78,6 +92,8 @@ def _policy(spec: JobSpec, level: Level, user: int | None) -> list[tuple[str, ob
     limits += [
         ("internet", is_private or spec.network),
         ("connects", is_private or spec.network or spec.connects),
+        # at `landlock` root's job reads by a capability that a user namespace would take from it
+        ("networks", is_private and spec.networks),
     ]
     if is_private:
         limits += [("bytes", spec.folder_bytes), ("files", spec.folder_files)]
@@ -86,10 +102,10 @@ def _policy(spec: JobSpec, level: Level, user: int | None) -> list[tuple[str, ob
     read = (*runtime_paths(), *(spec.readable or ()))
     write = (*spec.writable, spec.folder)
     limits += [("read", path.absolute()) for path in dict.fromkeys(read)]
-    return limits + [("write", path.absolute()) for path in write]
+    return limits + [("write", path.absolute()) for path in (*write, *spec.devices)]
 
 
-def _bubblewrap(spec: JobSpec, *, copies: bool) -> list[str]:
+def _bubblewrap(spec: JobSpec, *, copies: bool, is_grouped: bool) -> list[str]:
     program = bubblewrap.program()
     if program is None:
         raise SandboxUnavailable(
@@ -98,11 +114,12 @@ def _bubblewrap(spec: JobSpec, *, copies: bool) -> list[str]:
         )
     view = bubblewrap.View(
         folder=spec.folder,
-        read=spec.readable or (),
+        read=(*(spec.readable or ()), *spec.devices),
         write=spec.writable,
         folder_bytes=spec.folder_bytes if copies else None,
         network=spec.network,
         is_root=identity.can_choose(),
+        is_grouped=is_grouped,
     )
     return bubblewrap.argv(program, view)
 

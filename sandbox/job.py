@@ -19,6 +19,10 @@ Level = Literal["bubblewrap", "landlock", "none"]
 """How strongly jobs are kept in. `none`: only limited; nothing such a job says can be verified."""
 
 
+Isolation = Level | Literal["container"]
+"""Of any sandbox. `container`: on a machine of its own, kept in by whoever lends that."""
+
+
 class JobSpec(BaseModel):
     """A command and its limits; everything a sandbox needs to run it once."""
 
@@ -43,12 +47,19 @@ class JobSpec(BaseModel):
     writable: tuple[Path, ...] = ()
     """Files and folders the job may also change, besides its folder. Made as folders if missing.
     Jobs that share these share a user id, so that each can change what another left there."""
+    devices: tuple[Path, ...] = ()
+    """Devices in /dev that it may use, such as an accelerator's. They stay whose they are; missing
+    ones are skipped."""
     network: bool = False
     """False: no network but a loopback of its own (`bubblewrap`) or none at all (`landlock`)."""
     connects: bool = False
     """Whether it may connect to Unix sockets and change file modes even at level `landlock`, which
     cannot tell its own from those of others. At level `bubblewrap` it sees only its own, and
     always may. For programs we trust that far, such as our harness."""
+    networks: bool = False
+    """Whether it may give what it starts a network of its own, a loopback with nobody else on it,
+    and make the user namespace that takes; only at level `bubblewrap`. For our harness, where it
+    starts somebody's server."""
     cpu_seconds: int | None = Field(default=None, gt=0)
     """Of each process; with the wall clock and `processes` that bounds the tree."""
     processes: int = Field(default=1024, gt=0)
@@ -66,7 +77,10 @@ class JobSpec(BaseModel):
 
 
 class JobResult(NamedTuple):
-    """How a job ended. `exit_code` is None unless it exited by itself; negative = signal."""
+    """How a job ended. `exit_code` is None unless it exited by itself; negative = signal.
+
+    Of a job that was `lost`, `code` and `message` may say how.
+    """
 
     end: JobEnd
     exit_code: int | None
@@ -74,6 +88,8 @@ class JobResult(NamedTuple):
     peak_memory_bytes: int | None
     stdout: str
     stderr_tail: str
+    code: str = ""
+    message: str = ""
 
 
 class Job(Protocol):
@@ -92,8 +108,12 @@ class Sandbox(Protocol):
     """A place where commands run."""
 
     name: str
-    level: Level
-    """How strongly jobs are kept in; found out by trying, never chosen by an agent."""
+
+    @property
+    def level(self) -> Isolation:
+        """How strongly jobs are kept in; found out by trying, never chosen by an agent."""
+        ...
+
     confines: bool
     """Whether `readable` and `writable` are enforced here, and an engine kept from its harness."""
 

@@ -30,8 +30,18 @@ class Policy:
         """More folders in memory, whose files are counted."""
         self.late: list[str] = []
         """`NAME=TEXT` to add to the job's environment, not to our own."""
+        self.group: int | None = None
+        """Descriptor of the job's control group, where a process can be started in it."""
+        self.doors: list[str] = []
+        """Descriptors to write `0` to, to be in that group."""
+        self.events: list[str] = []
+        """Descriptors of that group's events, for `cgroup_events.limit_hit`."""
         self.internet = False
         self.connects = False
+        self.networks = False
+        """Whether it may make networks of its own for what it starts."""
+        self.own_network = False
+        """Take one first; only of `confined`."""
         self.cpu_seconds: int | None = None
         self.processes = 1024
         self.open_files = 1024
@@ -42,9 +52,9 @@ class Policy:
         """Of each folder in memory; 0 = not counted."""
 
 
-_LISTS = ("read", "write", "scratch", "late")
+_LISTS = ("read", "write", "scratch", "late", "doors", "events")
 _TEXTS = ("level", "folder")
-_FLAGS = ("internet", "connects")
+_FLAGS = ("internet", "connects", "networks", "own_network")
 
 
 def arguments(fields: Iterable[tuple[str, object]]) -> list[str]:

@@ -17,6 +17,7 @@ import select
 import sys
 
 from sandbox import identity, landlock, processes, seccomp
+from sandbox.cgroup_events import limit_hit
 from sandbox.errors import SandboxUnavailable
 from sandbox.launch_policy import Policy, parsed
 from sandbox.workspace_copy import TooMuch, copy_in, copy_out
@@ -25,26 +26,23 @@ NOT_STARTED = 127
 REAP_SECONDS = 0.2
 """Between two looks at what the job left to us, and at its folder."""
 OVER_LIMIT = "over_limit"
+NO_GROUP = "no_group "
+"""Begins the report of a job that is not in the control group made for it."""
 
 
 def main() -> int:
     """Run the command; report its wait status and return its exit code."""
     policy, argv = parsed(sys.argv[1:])
-    environment = _given_environment()
-    if policy.level == "bubblewrap":
-        environment.pop(b"PWD", None)  # bubblewrap's own
-    for one in policy.late:
-        name, _, text = os.fsencode(one).partition(b"=")
-        environment[name] = text
+    environment = _environment(policy)
     is_init = os.getpid() == 1
     if not is_init:
         processes.adopt_orphans()
     processes.set_dumpable(False)  # its descriptors and memory are nobody else's
     if policy.copy is not None:
         _bring_in(policy)
-    child = os.fork()
+    child, is_grouped = _fork(policy)
     if child == 0:
-        _become(argv, policy, environment)
+        _become(argv, policy, environment, is_grouped=is_grouped)
     outcome = _wait(child, policy)
     if is_init:
         processes.kill_others()
@@ -52,11 +50,35 @@ def main() -> int:
         processes.kill_all_children()
     if outcome is None:
         return 1
-    if policy.copy is not None and outcome != OVER_LIMIT:
+    if policy.events:
+        outcome = limit_hit(*map(int, policy.events)) or outcome
+    if policy.copy is not None and outcome.lstrip("-").isdigit():
         outcome = _bring_out(policy, outcome)
     if policy.status is not None:
         os.write(policy.status, outcome.encode())
     return 0
+
+
+def _fork(policy: Policy) -> tuple[int, bool]:
+    """Fork; return the child, 0 within it, and whether it is in the job's control group yet."""
+    if policy.group is not None:
+        try:  # `contextlib` takes milliseconds
+            return processes.fork_into(policy.group), True
+        except OSError:
+            pass
+    return os.fork(), False
+
+
+def _enter(policy: Policy) -> bool:
+    """Enter the job's control group, and all that is started from here on with us."""
+    try:
+        for door in policy.doors:
+            os.write(int(door), b"0")
+    except OSError:
+        if policy.status is not None:
+            os.write(policy.status, NO_GROUP.encode())
+        return False
+    return bool(policy.doors)
 
 
 def _wait(child: int, policy: Policy) -> str | None:
@@ -68,11 +90,11 @@ def _wait(child: int, policy: Policy) -> str | None:
     counted = [*policy.scratch, *([policy.folder] if policy.copy is not None else ())]
     while True:
         events = {number for number, _ in ready.poll(REAP_SECONDS * 1000)}
+        if 0 in events and not os.read(0, 512):
+            return None  # looked at first: who stops a job may end it himself too
         if handle in events:
             _, status = os.waitpid(child, 0)
             return str(os.waitstatus_to_exitcode(status))
-        if 0 in events and not os.read(0, 512):
-            return None
         _reap(child)
         if any(_files_in(folder) > policy.files for folder in counted):
             return OVER_LIMIT
@@ -111,19 +133,22 @@ def _bring_out(policy: Policy, outcome: str) -> str:
     return outcome
 
 
-def _become(argv: list[str], policy: Policy, environment: dict[bytes, bytes]) -> None:
+def _become(
+    argv: list[str], policy: Policy, environment: dict[bytes, bytes], *, is_grouped: bool
+) -> None:
     """Turn this fresh child into the command; never returns."""
     try:
         parent = os.getppid()
         processes.die_with_parent()
         if os.getppid() != parent:
             os._exit(NOT_STARTED)
+        is_grouped = is_grouped or _enter(policy)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         if policy.level != "none":
             os.umask(0o022)
-        _limit(policy)
+        _limit(policy, is_grouped=is_grouped)
         _confine(policy)
         os.execvpe(argv[0], argv, environment)  # noqa: S606  # a fixed argv, no shell
     except (OSError, SandboxUnavailable) as error:
@@ -132,7 +157,7 @@ def _become(argv: list[str], policy: Policy, environment: dict[bytes, bytes]) ->
         os._exit(NOT_STARTED)
 
 
-def _limit(policy: Policy) -> None:
+def _limit(policy: Policy, *, is_grouped: bool) -> None:
     limits = [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, policy.file_bytes),
@@ -140,7 +165,8 @@ def _limit(policy: Policy) -> None:
     ]
     if policy.cpu_seconds is not None:
         limits.append((resource.RLIMIT_CPU, policy.cpu_seconds))
-    if policy.level == "bubblewrap" or policy.user is not None:  # else it counts all of ours
+    is_ours_alone = policy.level == "bubblewrap" or policy.user is not None
+    if is_ours_alone and not is_grouped:  # it counts all of its user's, and tells nobody
         limits.append((resource.RLIMIT_NPROC, policy.processes))
     for what, most in limits:
         _, hard = resource.getrlimit(what)
@@ -163,8 +189,19 @@ def _confine(policy: Policy) -> None:
         seccomp.confine(
             internet=policy.internet,
             connects=policy.connects,
+            networks=policy.networks,
             changes_modes=policy.connects or policy.user is not None,
         )
+
+
+def _environment(policy: Policy) -> dict[bytes, bytes]:
+    environment = _given_environment()
+    if policy.level == "bubblewrap":
+        environment.pop(b"PWD", None)  # bubblewrap's own
+    for one in policy.late:
+        name, _, text = os.fsencode(one).partition(b"=")
+        environment[name] = text
+    return environment
 
 
 def _given_environment() -> dict[bytes, bytes]:

@@ -1,8 +1,9 @@
 """What a job's tree uses, looked at from outside, against what its spec allows.
 
-For what no kernel limit of ours holds for a whole tree: resident memory everywhere, processes where
-the job is the user we are, and its folder where that is not in memory. Looks come five a second, so
-what is faster gets further: a 512 MB limit was noticed at 572 MB.
+The second line beside a control group (`sandbox.cgroups`), and the first where there is none: for
+resident memory, for processes where the job is the user we are, and for its folder where that is
+not in memory. Looks come five a second, so what is faster gets further: a 512 MB limit was noticed
+at 572 MB.
 """
 
 import os

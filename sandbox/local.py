@@ -12,8 +12,9 @@ An agent's command, in a throw-away copy of its workspace:
 The same call works at every level; `result` never raises for what the command did. The folder then
 holds what the command left, nothing of ours.
 
-What it does NOT protect against: a hole in the kernel, which every job shares; memory taken faster
-than five looks a second can see; what a job may write to `writable`. More in docs/sandbox.md.
+What it does NOT protect against: a hole in the kernel, which every job shares; without a control
+group, memory taken faster than five looks a second can see; what a job may write to `writable`.
+More in docs/sandbox.md.
 """
 
 import asyncio
@@ -25,17 +26,25 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sandbox import landlock, limits, processes
+import structlog
+
+from sandbox import cgroups, landlock, limits, processes
 from sandbox.capture import Capture
+from sandbox.cgroup import Group
 from sandbox.errors import JobError
 from sandbox.isolation import start_of
 from sandbox.job import JobEnd, JobResult, JobSpec, Level
+from sandbox.launching import NO_GROUP
 from sandbox.levels import checked_level
 from sandbox.local_files import hand_over, output_files
 
+_LIMITS: dict[str, JobEnd] = {"over_limit": "over_limit", "out_of_memory": "out_of_memory"}
+"""What a launcher reports besides an exit code."""
 END_SECONDS = 2.0
 """The launcher needs milliseconds to end a tree; after this it is killed itself."""
 STDERR_TAIL_BYTES = 4096
+
+log = structlog.get_logger()
 
 
 class LocalJob:
@@ -43,7 +52,7 @@ class LocalJob:
 
     def __init__(self, spec: JobSpec, started: "_Started") -> None:
         self.spec = spec
-        self._process, self._files, self._status, self._level = started
+        self._process, self._files, self._status, self._level, self._group = started
         self._started = time.monotonic()
         self._stopped_by: JobEnd | None = None
         self._kill_at = float("inf")
@@ -75,6 +84,7 @@ class LocalJob:
             wall_seconds = time.monotonic() - self._started
             code = self._process.wait()
         end, exit_code = self._ended(code)
+        await self._leave_group(end)
         return JobResult(
             end,
             exit_code,
@@ -88,13 +98,30 @@ class LocalJob:
         """Return what the launcher reported; without a report something ended the launcher."""
         reported = os.read(self._status, 64).decode()
         os.close(self._status)
-        if self._stopped_by is not None:
-            return self._stopped_by, None
-        if reported == "over_limit":
-            return "over_limit", None
-        if reported:
-            return "exited", int(reported)
+        if reported.startswith(NO_GROUP):
+            cgroups.say_job_has_none(self.spec, "it could not enter it")
+        hit = self._group and self._group.limit_hit()
+        if self._stopped_by is not None or hit:
+            return self._stopped_by or hit or "lost", None
+        said = reported.removeprefix(NO_GROUP)
+        if said in _LIMITS:
+            return _LIMITS[said], None
+        if said:
+            return "exited", int(said)
         return ("exited", code) if self._level == "none" else ("lost", None)
+
+    async def _leave_group(self, end: JobEnd) -> None:
+        """End whatever is left of the job, and remove its group."""
+        group, self._group = self._group, None
+        if group is None:
+            return
+        if end == "out_of_memory":
+            self._peak_memory_bytes = max(self._peak_memory_bytes, group.peak_bytes())
+        group.kill()
+        if group.remove():
+            group.close()
+        elif not await asyncio.to_thread(cgroups.end, group):
+            log.warning("cgroup_not_removed", job=self.spec.job, next_try="at the next start")
 
     async def _watch(self, exited: asyncio.Event) -> None:
         """Look at the clock and the tree until the launcher is gone; end the tree at a limit."""
@@ -103,7 +130,8 @@ class LocalJob:
             use = limits.use_of(self._process.pid)
             self._peak_memory_bytes = max(self._peak_memory_bytes, use.memory_bytes)
             in_memory = self._level == "bubblewrap"
-            passed = limits.passed(self.spec, use, watches_folder=not in_memory)
+            passed = self._group and self._group.limit_hit()
+            passed = passed or limits.passed(self.spec, use, watches_folder=not in_memory)
             if passed is not None:
                 self._stop(passed)
             elif time.monotonic() >= deadline:
@@ -125,6 +153,8 @@ class LocalJob:
         self._kill_at = time.monotonic() + END_SECONDS
         assert self._process.stdin is not None
         self._process.stdin.close()
+        if self._group is not None:
+            self._group.kill()
 
 
 @contextlib.contextmanager
@@ -157,6 +187,7 @@ class LocalSandbox:
         self.level: Level = checked_level(level)
         # an engine is kept from its harness by Landlock, whatever keeps the harness in
         self.confines = self.level != "none" and landlock.abi() > 0
+        cgroups.reap()
 
     async def start(self, spec: JobSpec) -> LocalJob:
         """Start `spec` once, in `spec.folder`, which is made when it is missing.
@@ -188,19 +219,26 @@ class _Started(NamedTuple):
     """Where the launcher says how the job ended."""
     level: Level
     """At which it really runs."""
+    group: Group | None
+    """None: it is only looked at."""
 
 
 async def _started(spec: JobSpec, command: str, level: Level) -> _Started:
     spec.folder.mkdir(parents=True, exist_ok=True)
     level = "none" if spec.readable is None else level
     copies = level == "bubblewrap" and spec.folder_bytes is not None
-    with contextlib.ExitStack() as ours:
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as undone:
         copy = (
             _closing(ours, os.open(spec.folder, os.O_RDONLY | os.O_DIRECTORY)) if copies else None
         )
         status, told = os.pipe()
         _closing(ours, told)
-        start = start_of(spec, command, level=level, status=told, copy=copy)
+        group = cgroups.group_for(spec)
+        entry = None
+        if group is not None:
+            undone.callback(cgroups.end, group)
+            entry = ours.enter_context(group.entry())
+        start = start_of(spec, command, level=level, status=told, copy=copy, entry=entry)
         await asyncio.to_thread(hand_over, spec, start.user, copies=copies)
         files = output_files(spec)
         process = subprocess.Popen(  # noqa: ASYNC220  # its pipes are ours to read
@@ -211,9 +249,18 @@ async def _started(spec: JobSpec, command: str, level: Level) -> _Started:
             cwd=spec.folder,
             env=start.environment,
             start_new_session=True,
-            pass_fds=[one for one in (told, copy) if one is not None],
+            pass_fds=(
+                told,
+                *(() if copy is None else (copy,)),
+                *(entry.descriptors if entry else ()),
+            ),
         )
-    return _Started(process, files, status, level)
+        undone.pop_all()
+    return _Started(process, files, status, level, group)
+
+
+def _given(*descriptors: int | None) -> list[int]:
+    return [one for one in descriptors if one is not None]
 
 
 def _closing(ours: contextlib.ExitStack, descriptor: int) -> int:

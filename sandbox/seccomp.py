@@ -15,6 +15,7 @@ import struct
 import sys
 
 from sandbox.errors import SandboxUnavailable
+from sandbox.own_network import NEW_NETWORK, NEW_USER
 
 _EPERM, _ENOSYS = 1, 38
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
@@ -47,7 +48,6 @@ _REFUSED = {
     "fspick": (433, 433),
     "mount_setattr": (442, 442),
     "setns": (308, 268),
-    "unshare": (272, 97),
     "kexec_load": (246, 104),
     "kexec_file_load": (320, 294),
     "init_module": (175, 105),
@@ -105,7 +105,9 @@ _CHANGES_MODES = {
 }
 """By a path, which Landlock does not mind."""
 _CLONE, _CLONE3, _IOCTL, _SOCKET, _CONNECT = (56, 220), (435, 435), (16, 29), (41, 198), (42, 203)
-_SOCKETPAIR = (53, 199)
+_SOCKETPAIR, _SETSOCKOPT, _UNSHARE = (53, 199), (54, 208), (272, 97)
+_REPLACE_TABLES = 64
+"""IPT_SO_SET_REPLACE and IP6T_SO_SET_REPLACE, for whoever is root of a network of his own."""
 _NEW_NAMESPACES = 0x7E020000 | 0x80
 """CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID, NET and TIME."""
 _TYPES_INTO_A_TERMINAL = (0x5412, 0x541C)
@@ -123,7 +125,7 @@ def is_supported() -> bool:
     return sys.platform == "linux" and os.uname().machine in _ARCHITECTURES
 
 
-def confine(*, internet: bool, connects: bool, changes_modes: bool) -> None:
+def confine(*, internet: bool, connects: bool, changes_modes: bool, networks: bool = False) -> None:
     """Refuse the dangerous calls to this process and all it starts, for good.
 
     Call it last, before other threads start; it gives up gaining privileges by `exec` too.
@@ -133,6 +135,8 @@ def confine(*, internet: bool, connects: bool, changes_modes: bool) -> None:
         connects: whether it may connect to anything; else also no Unix datagrams, which need no
             connection.
         changes_modes: whether it may change the modes and owners of files it names.
+        networks: whether it may make a network of its own (`sandbox.own_network`), and with it the
+            user namespace that takes; else no namespace at all.
 
     Raises:
         SandboxUnavailable: `no_seccomp`, the kernel refuses or the machine has no table here.
@@ -144,11 +148,19 @@ def confine(*, internet: bool, connects: bool, changes_modes: bool) -> None:
             code="no_seccomp",
             hint=f"Known are {', '.join(_ARCHITECTURES)}",
         )
-    code = program(machine, internet=internet, connects=connects, changes_modes=changes_modes)
+    code = program(
+        machine,
+        internet=internet,
+        connects=connects,
+        changes_modes=changes_modes,
+        networks=networks,
+    )
     _install(code, _SECCOMP[_ARCHITECTURES[machine][1]])
 
 
-def program(machine: str, *, internet: bool, connects: bool, changes_modes: bool) -> bytes:
+def program(
+    machine: str, *, internet: bool, connects: bool, changes_modes: bool, networks: bool = False
+) -> bytes:
     """Return the filter as the kernel takes it: 8 bytes an instruction."""
     architecture, column = _ARCHITECTURES[machine]
     code = _jump(_EQUAL, architecture, load=_ARCHITECTURE, unless=_KILL)
@@ -166,6 +178,10 @@ def program(machine: str, *, internet: bool, connects: bool, changes_modes: bool
     # its flags lie in memory, where a filter cannot look; libraries then use `clone`
     code += _jump(_EQUAL, _CLONE3[column], then=_ERRNO | _ENOSYS)
     code += _only_for(_CLONE[column], _jump(_ANY_BIT, _NEW_NAMESPACES, load=_ARGUMENT[0], then=1))
+    own = (NEW_USER | NEW_NETWORK,) if networks else ()
+    code += _only_for(_UNSHARE[column], _one_of(own))
+    tables = _jump(_EQUAL, _REPLACE_TABLES, load=_ARGUMENT[2], then=1)
+    code += _only_for(_SETSOCKOPT[column], tables)
     for request in _TYPES_INTO_A_TERMINAL:
         code += _only_for(_IOCTL[column], _jump(_EQUAL, request, load=_ARGUMENT[1], then=1))
     families = (_AF_UNIX, *((_AF_INET, _AF_INET6) if internet else ()))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.measurement import (
     Durations,
     FreshLaunch,
@@ -95,7 +95,7 @@ def make_message(body: str = "hello", **fields: Any) -> MessagePosted:
 def make_attempt(
     attempt: str = "a0001", *, parents: Sequence[str | Parent] = (), **fields: Any
 ) -> AttemptProposed:
-    config = fields.pop("config", EngineConfig())
+    config = fields.pop("config", LlamaCppConfig())
     return AttemptProposed(
         attempt=attempt,
         parents=tuple(one if isinstance(one, Parent) else Parent(attempt=one) for one in parents),
@@ -303,7 +303,7 @@ def make_run(
     """Return the drafts of one attempt from its proposal to its verdict."""
     verdict = measured.pop("verdict", "pending")
     fingerprint = measured.pop("fingerprint", f"f-{attempt}")
-    config = measured.pop("config", EngineConfig())
+    config = measured.pop("config", LlamaCppConfig())
     outcome = measured.pop("outcome", None) or make_measured(**measured)
     proposed = make_attempt(attempt, parents=parents, fingerprint=fingerprint, config=config)
     job = f"job/{attempt}-{number}"

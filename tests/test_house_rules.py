@@ -50,8 +50,13 @@ DOORS = {
     "langchain_core": {"orchestrator/supervisor.py", "orchestrator/checkpoints.py"},
     "sqlite3": {"tools/record/sqlite_store.py", "orchestrator/checkpoint_file.py"},
     "xllamacpp": {"bench/engines/llamacpp_server.py"},
+    "torch": {"bench/engines/transformers_server.py"},
+    "transformers": {"bench/engines/transformers_server.py"},
+    "tokenizers": {"bench/engines/transformers_server.py"},
+    "vllm": set(),  # it has a Python of its own
     "cryptography": {"orchestrator/keys.py"},
     "litellm": {"agents/models/litellm_model.py"},
+    "huggingface_hub": {"sandbox/hub.py", "bench/artefacts/model_file.py"},
     "acp": {"agents/models/harness_acp.py"},
     "opentelemetry": {"orchestrator/tracing.py"},
 }

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from bench.config import EngineConfig, apply_changes, diff
+from bench.config import apply_changes, diff
+from bench.configs.engine_config import EngineConfig
 from bench.frozen import Frozen
 from sandbox.errors import BudgetExhausted, ConfigError, ToolError
 from tools.claim_verbs import refuse_if_claimed

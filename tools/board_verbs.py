@@ -4,6 +4,8 @@ Knows nothing of jobs. The author of a post is the caller, whatever the text say
 """
 
 import re
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Literal
 
 from pydantic import Field
@@ -61,9 +63,10 @@ async def read_board(desk: Desk, caller: Caller, arguments: ReadBoard) -> dict[s
     """Return messages, oldest first, with the open claims and the recorded dead ends."""
     board = desk.known.board
     found = board.since(arguments.after) if arguments.after else board.messages
-    wanted = [m for m in _newest_first(found, arguments.after) if _matches(m, arguments)]
+    matching = (m for m in _newest_first(found, arguments.after) if _matches(m, arguments))
+    wanted = list(islice(matching, arguments.limit))
     return {
-        "messages": _in_order(wanted[: arguments.limit], desk.known.lineage),
+        "messages": _in_order(wanted, desk.known.lineage),
         "claims": [claim._asdict() for claim in board.claims(now=caller.now)],
         "dead_ends": [
             {"direction": e.direction, "reason": e.reason, "refs": e.refs}
@@ -159,9 +162,9 @@ def _matches(message: Message, arguments: ReadBoard) -> bool:
     return arguments.type in (None, message.type) and arguments.author in (None, message.author)
 
 
-def _newest_first(messages: list[Message], after: int) -> list[Message]:
+def _newest_first(messages: list[Message], after: int) -> Iterable[Message]:
     # With a cursor the reader wants the next page, without one the latest.
-    return messages if after else messages[::-1]
+    return messages if after else reversed(messages)
 
 
 def _in_order(messages: list[Message], lineage: Lineage) -> list[dict[str, Any]]:

@@ -86,7 +86,7 @@ def _claims(body: str, start: int) -> Iterator[Claimed]:
 
 
 def _beside(one: Claimed, node: Node | None, lineage: Lineage) -> dict[str, Any] | None:
-    if node is None:
+    if node is None or node.reported is not None:  # of those nothing was measured here
         return None
     speedup = node.speedup
     figures: list[float | None] = [None] * 3

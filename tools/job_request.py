@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Mapping
 
 from bench.challenge import Challenge
 from bench.measurement import Stage
@@ -9,6 +10,8 @@ from tools.record.events import JobRequested
 from tools.record.lineage import Node
 
 _SECONDS_PER_HOUR = 3600
+_STARTS_ALONE: Mapping[Stage, int] = {"fresh": 2, "private": 3}
+"""Engines that a job starts one after another where the device holds one."""
 
 
 def job_request(
@@ -30,7 +33,8 @@ def job_request(
 
 def reserved_seconds(challenge: Challenge, stage: Stage) -> float:
     """Return the hard limit of a job, building included: more cannot be spent."""
-    return wall_seconds(challenge, stage) + challenge.quotas.build_seconds
+    starts = _STARTS_ALONE.get(stage, 1) if challenge.protocol.alone else 1
+    return wall_seconds(challenge, stage) + starts * challenge.quotas.build_seconds
 
 
 def wall_seconds(challenge: Challenge, stage: Stage) -> float:

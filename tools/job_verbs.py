@@ -11,6 +11,7 @@ from bench.measurement import RiderStage
 from sandbox.errors import ToolError
 from tools.board_verbs import checked_refs
 from tools.budget import refuse_over_budget
+from tools.job_quota import overdrawn
 from tools.job_request import job_request
 from tools.look_verbs import brief
 from tools.plain_text import body_of, plain
@@ -174,6 +175,13 @@ def _refuse_over_quota(desk: Desk, caller: Caller) -> None:
             f"{waiting} jobs are queued, the limit is {quotas.queued_jobs}",
             code="queue_full",
             hint="try again when some have ended",
+        )
+    if found := overdrawn(lineage, quotas, agent=caller.agent, now=caller.now):
+        whose = "you have" if found.whose == "agent" else "the agents of this session have"
+        raise ToolError(
+            f"{whose} started {found.limit} jobs within 24 hours, which is the limit",
+            code=f"{found.whose}_day_quota",
+            hint=f"the next is free in {found.wait(caller.now)}; until then read, reason and post",
         )
 
 

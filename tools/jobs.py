@@ -20,10 +20,11 @@ import structlog
 from pydantic import JsonValue, ValidationError
 
 from bench.challenge import Challenge
+from bench.engine_places import EnginePlaces
 from bench.guardrails import judge
 from bench.measurement import JobOutcome
-from sandbox.errors import JobError
-from sandbox.job import Job, JobResult, JobSpec, Level, Sandbox
+from sandbox.errors import HubRefused, JobError
+from sandbox.job import Isolation, Job, JobResult, JobSpec, Sandbox
 from sandbox.landlock import runtime_paths
 from sandbox.read_back import read_back
 from tools.job_request import reserved_seconds
@@ -34,7 +35,16 @@ from tools.record.recorder import Recorder
 MAX_TRIES = 2
 """Tries lost to the machine (not to the config) before a job is given up: a machine too busy for
 one job is mostly too busy for the next, and a lane that repeats itself measures nobody else."""
+LEAST_SHARE = 0.25
+"""Of its reservation, for another try of a job on a device that costs money."""
 SECONDS_PER_HOUR = 3600
+STANDING = frozenset(
+    {
+        *("bad_token", "missing_scope", "no_credit", "quota_exhausted"),
+        *("unknown_flavor", "image_pull", "mount_failed", "not_prepared"),
+    }
+)
+"""Refusals that every further job would meet until the operator has done something."""
 RESULT_BYTES = 16 << 20
 """Of result.json, at most; a full run's takes 0.1 MB."""
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,6 +52,9 @@ CODE = ("bench", "sandbox")
 """The packages a job is made of: a confined job can read these, and not the folder they are in."""
 
 log = structlog.get_logger()
+
+TORCH_NEEDS = {"processes": 16_384, "open_files": 65_536}
+"""Of a job whose engine is torch: hundreds of threads for each of several processes."""
 
 Command = Callable[[Path], tuple[str, ...]]
 """Request file -> argv of the job. The argv writes `result.json` beside the request."""
@@ -72,6 +85,10 @@ class Workplace(NamedTuple):
     readable: tuple[Path, ...] | None = None
     """What jobs may read besides their own folder; None = they are not confined. They may write
     to the cache and to their folder."""
+    places: EnginePlaces | None = None
+    """Where engines are that are not ours; part of every request."""
+    devices: tuple[Path, ...] = ()
+    """Devices that jobs may use, such as an accelerator's."""
 
 
 def harness_paths(challenge: Challenge, challenge_file: Path) -> tuple[Path, ...]:
@@ -104,18 +121,25 @@ async def run_job(
 
     Raises:
         RecordError: the record cannot be written; the operator sees it.
+        HubRefused: one of `STANDING`; the job has no outcome and runs on resume, once the operator
+            has done what it says.
         CancelledError: the job was stopped and has no outcome; it runs again on resume.
     """
     folder = place.attempts / node.attempt / run.job
     outcome = _adopted(folder) if run.tries else None
     tries, seconds = run.tries, 0.0
-    while outcome is None or (_is_infrastructure(outcome) and tries < MAX_TRIES):
+    left = whole = reserved_seconds(place.challenge, run.stage)
+    while outcome is None or (
+        _is_infrastructure(outcome) and tries < MAX_TRIES and left >= LEAST_SHARE * whole
+    ):
         tries += 1
         started = JobStarted(job=run.job, attempt=node.attempt, try_number=tries)
         await recorder.append("lane", started, key=f"job/{run.job}/started/{tries}")
         request = place.request or partial(request_of, place, recorder.projection.lineage)
-        outcome = await _one_try(recorder, place, node, run, request, cancelled)
+        outcome = await _one_try(recorder, place, node, run, request, cancelled, wall_seconds=left)
         seconds += outcome.seconds
+        if place.challenge.device_usd_per_hour:  # all tries together are paid from one reservation
+            left = whole - seconds
     total = outcome.model_copy(update={"seconds": seconds or outcome.seconds})
     return await _end(recorder, place, node, run, total)
 
@@ -128,27 +152,34 @@ async def end_unrun(
     return await _end(recorder, place, node, run, outcome)
 
 
-async def _one_try(
+async def _one_try(  # noqa: PLR0913  (what, where, as what, and until when: each is one thing)
     recorder: Recorder,
     place: Workplace,
     node: Node,
     run: Run,
     request: Request,
     cancelled: asyncio.Event | None,
+    *,
+    wall_seconds: float,
 ) -> JobOutcome:
     folder = place.attempts / node.attempt / run.job
     try:
         served = await asyncio.to_thread(_lay_out_code, recorder, place, node, run)
         await asyncio.to_thread(_prepare, folder, node, request(node, run))
-        job = await place.sandbox.start(_spec(place, run, folder, served))
+        spec = _spec(place, run, folder, served, wall_seconds=wall_seconds)
+        job = await place.sandbox.start(spec)
         result = await _result(job, cancelled)
     except (JobError, OSError) as error:
         code = error.code if isinstance(error, JobError) else "not_started"
+        if code in STANDING:
+            raise
         return _failed("crashed", "infrastructure", code, str(error))
+    if result.code in STANDING:
+        raise HubRefused(result.message, code=result.code)
     return _stamped(_outcome_of(result, folder), place.sandbox.level)
 
 
-def _stamped(outcome: JobOutcome, level: Level) -> JobOutcome:
+def _stamped(outcome: JobOutcome, level: Isolation) -> JobOutcome:
     """Say in a measurement what kept the job in, unless it says so already."""
     measured = outcome.measurement
     if measured is None or measured.stamp.isolation:
@@ -193,7 +224,11 @@ def _lay_out_code(recorder: Recorder, place: Workplace, node: Node, run: Run) ->
 def request_of(place: Workplace, lineage: Lineage, node: Node, run: Run) -> Mapping[str, JsonValue]:
     """Return the job's request as the harness reads it."""
     incumbent = lineage.nodes.get(run.incumbent)
-    held = {"incumbent": incumbent.config.model_dump(mode="json")} if incumbent else {}
+    held: dict[str, JsonValue] = {}
+    if incumbent:
+        held["incumbent"] = incumbent.config.model_dump(mode="json")
+    if place.challenge.protocol.alone and run.stage == "fresh":
+        held["incumbent_first"] = len(node.runs) % 2 == 0  # launches of a promotion take turns
     sides = {"submission": node, "incumbent_submission": incumbent}
     folders = {side: code_folder(place, one) for side, one in sides.items() if one}
     code = {side: str(folder) for side, folder in folders.items() if folder}
@@ -203,12 +238,15 @@ def request_of(place: Workplace, lineage: Lineage, node: Node, run: Run) -> Mapp
         "stage": run.stage,
         "seed": run.seed,
         "cache_folder": str(place.cache_folder),
+        **({"places": place.places.model_dump(mode="json")} if place.places else {}),
         **held,
         **code,
     }
 
 
-def _spec(place: Workplace, run: Run, folder: Path, code: tuple[Path, ...]) -> JobSpec:
+def _spec(
+    place: Workplace, run: Run, folder: Path, code: tuple[Path, ...], *, wall_seconds: float
+) -> JobSpec:
     path = os.pathsep.join((str(Path(sys.executable).parent), os.defpath))
     return JobSpec(
         job=run.job,
@@ -220,11 +258,14 @@ def _spec(place: Workplace, run: Run, folder: Path, code: tuple[Path, ...]) -> J
             "LANG": "C.UTF-8",
             "TMPDIR": str(folder / "tmp"),
         },
-        wall_seconds=reserved_seconds(place.challenge, run.stage),
+        wall_seconds=wall_seconds,
         memory_bytes=place.challenge.quotas.memory_bytes,
         readable=None if place.readable is None else (*place.readable, *code),
         writable=(place.cache_folder,),
+        devices=place.devices,
+        **(TORCH_NEEDS if place.devices else {}),
         connects=True,  # to the engine it starts
+        networks=bool(code),  # somebody's server may know only its port
     )
 
 
@@ -257,7 +298,8 @@ def _outcome_of(result: JobResult, folder: Path) -> JobOutcome:
     elif result.end == "cancelled":
         outcome = _failed("cancelled", "budget", "session_over", "the session ended first")
     elif result.end == "lost":
-        outcome = _failed("crashed", "infrastructure", "lost", "the job was lost")
+        code, message = result.code or "lost", result.message or "the job was lost"
+        outcome = _failed("crashed", "infrastructure", code, message)
     else:
         outcome = _reported(result, folder)
     return outcome.model_copy(update={"seconds": result.wall_seconds})

@@ -41,30 +41,27 @@ SHAPES = re.compile(
 """Hub, OpenAI-like, GitHub, GitLab, Slack, Google and AWS keys, JSON web tokens, bearer and basic
 headers, PEM private keys to their end, and the user and password of a URL."""
 
-_MARKS = (
-    "hf_",
-    "sk-",
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "xox",
-    "AIza",
-    "KIA",
-    "SIA",
-    "eyJ",
-    "earer",
-    "EARER",
-    "PRIVATE KEY",
-    "uthorization:",
-    "UTHORIZATION:",
-    "://",
+_MARKS = tuple(
+    re.compile(mark)
+    for mark in (
+        "_(?:(?<=hf_)|(?<=gh[pousr]_)|(?<=github_pat_))",
+        "-(?:(?<=sk-)|(?<=glpat-))",
+        "A(?:Iza|(?<=[KS]IA))",
+        "J(?<=eyJ)",
+        "R(?:(?<=EARER)|(?<=UTHOR)IZATION:|(?<=PR)IVATE KEY)",
+        "z(?<=uthoriz)ation:",
+        "xox",
+        "earer",
+        "://",
+    )
 )
-"""One of them is in every text that `SHAPES` matches; looking for them costs a tenth of that."""
+"""One of them is in every text that `SHAPES` matches; looking for them costs a twentieth of that.
+Each begins with what is rare in it: that the engine finds by leaps, faster than `in` a short text.
+"""
 
+_WORTH_KEEPING = range(2_000, 100_000)
+"""Characters of texts that come again with every question, as rules and tools do."""
+_MOST_KEPT = 64
 
 _encoded = json.JSONEncoder(ensure_ascii=False, default=repr).encode
 
@@ -75,6 +72,7 @@ class Redactor:
     def __init__(self, known: Iterable[str] = ()) -> None:
         """`known`: secret values; they are found as they are and in their common encodings."""
         self._forms: tuple[str, ...] = ()
+        self._harmless: set[str] = set()
         self.learn(*known)
 
     def learn(self, *values: str) -> None:
@@ -83,9 +81,20 @@ class Redactor:
         forms = {form for value in usable if len(value) >= LEAST_CHARACTERS for form in _of(value)}
         # the longest first: a value may contain another
         self._forms = tuple(sorted({*self._forms, *forms}, key=lambda form: (-len(form), form)))
+        self._harmless.clear()
 
     def __call__(self, text: str) -> str:
         """Return `text` without secrets."""
+        if text in self._harmless:
+            return text
+        redacted = self._redacted(text)
+        if redacted == text and len(text) in _WORTH_KEEPING:
+            if len(self._harmless) >= _MOST_KEPT:
+                self._harmless.clear()
+            self._harmless.add(text)
+        return redacted
+
+    def _redacted(self, text: str) -> str:
         for form in self._forms:
             if form in text:
                 text = text.replace(form, "[redacted:known]")
@@ -157,7 +166,7 @@ def secret_in_json(text: str) -> str | None:
 def _has_mark(text: str) -> bool:
     # a loop, not a generator: most texts are short, and there the generator is the cost
     for mark in _MARKS:  # noqa: SIM110
-        if mark in text:
+        if mark.search(text):
             return True
     return False
 

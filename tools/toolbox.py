@@ -15,6 +15,7 @@ from sandbox.job import Sandbox
 from tools.attempt_verbs import ATTEMPT_VERBS
 from tools.board_verbs import BOARD_VERBS
 from tools.claim_verbs import CLAIM_VERBS
+from tools.estimate_verb import ESTIMATE_VERBS
 from tools.job_verbs import JOB_VERBS
 from tools.limits import EVERYTHING, Grant, Limits
 from tools.look_verbs import LOOK_VERBS
@@ -28,7 +29,15 @@ _CONFLICT_TRIES = 5
 
 VERBS: dict[str, Verb] = {
     verb.name: verb
-    for verbs in (BOARD_VERBS, CLAIM_VERBS, ATTEMPT_VERBS, JOB_VERBS, LOOK_VERBS, WORKSPACE_VERBS)
+    for verbs in (
+        BOARD_VERBS,
+        CLAIM_VERBS,
+        ATTEMPT_VERBS,
+        JOB_VERBS,
+        LOOK_VERBS,
+        WORKSPACE_VERBS,
+        ESTIMATE_VERBS,
+    )
     for verb in verbs
 }
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from pydantic import ConfigDict
 
 from bench.challenge import Challenge
-from bench.config import EngineConfig
+from bench.configs.engine_config import EngineConfig
 from bench.frozen import Frozen
 from sandbox.errors import RecordError, ToolError
 from sandbox.job import Sandbox

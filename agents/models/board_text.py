@@ -76,9 +76,11 @@ class BoardText:
         )
         for_whole = Room(int(room.left * _WHOLE_SHARE))
         chosen: dict[str, str] = {}
-        for message in dict.fromkeys(wanted):
+        for message in wanted:
             if len(chosen) >= most:
                 break
+            if message.id in chosen:
+                continue
             if self._least_tokens(message) > for_whole.left:
                 continue  # what was measured beside its claims need not be looked up
             line, tokens = self._shown(message)

@@ -8,15 +8,12 @@
 The board may take a quarter of the context and twenty messages a turn, read by verb or told here.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-import rfc8785
-
 from agents.model import Observation, TurnMessage
 from agents.models.board_text import BoardText
-from agents.models.dialogue import Chat, Fences, Manner, Told, told_so_far
+from agents.models.dialogue import Chat, Fences, Manner, Told, part_of, told_so_far
 from agents.models.habits import judge_habits
 from agents.models.model_spec import ModelSpec
 from agents.models.race_text import race_lines, state_line
@@ -25,7 +22,7 @@ from agents.models.tokens import MESSAGE_TOKENS, Room, tokens_of, tokens_of_ours
 from agents.models.tool_format import openai_tools, union_schema
 from sandbox.errors import ModelError
 from tools.board_verbs import READ_LIMIT
-from tools.record.canonical import clean
+from tools.record.canonical import canonical, clean
 from tools.verb import ToolSpec
 
 BOARD_SHARE = 0.25
@@ -35,7 +32,6 @@ _TURN_SHARE = 0.5
 _LEAST_TOKENS = 400
 """For the race and the turn; with less an agent would be blind."""
 _FENCE_TOKENS = 120
-_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 _GO_ON = "\nTake the next step of your turn."
 _NEWS = "What you know at this moment:\n"
 
@@ -78,19 +74,19 @@ class Prompts:
         """
         settings, system = self._settings_of(tools), self._system_of(observation, tools)
         word = judge_habits(messages).word
-        warning = [_part({"role": "user", "content": word})] if word else []
+        warning = [part_of({"role": "user", "content": word})] if word else []
         fixed = settings.tokens + system.tokens + sum(map(tokens_of, warning)) + MESSAGE_TOKENS
         room = Room(self._spec.context - self._spec.output - fixed)
         if room.left < _LEAST_TOKENS:
             raise self._too_small(fixed)
         told, news = self._told(observation, messages, room)
-        parts = [settings.text, system.text, _part(news), *map(_part, told), *warning]
+        parts = [settings.text, system.text, part_of(news), *told, *warning]
         tokens = self._spec.context - self._spec.output - room.left
         return Prompt(tuple(parts), tokens)
 
     def _told(
         self, observation: Observation, messages: Sequence[TurnMessage], room: Room
-    ) -> tuple[list[Chat], Chat]:
+    ) -> tuple[list[str], Chat]:
         fences = Fences(observation.seed, str(observation.cursor))
         board = Room(int(self._spec.context * BOARD_SHARE))
         for_turn = Room(int(room.left * _TURN_SHARE))
@@ -103,7 +99,7 @@ class Prompts:
             most=READ_LIMIT,
         )
         room.take(all_for_turn - for_turn.left)
-        return turn.messages, self._news(observation, turn, fences, room, board)
+        return turn.parts, self._news(observation, turn, fences, room, board)
 
     def _news(
         self, observation: Observation, turn: Told, fences: Fences, room: Room, board: Room
@@ -127,7 +123,7 @@ class Prompts:
     def _settings_of(self, tools: Sequence[ToolSpec]) -> _Sized:
         names = tuple(tool.name for tool in tools)
         if names not in self._settings:
-            text = rfc8785.dumps(clean(self._settings_with(tools))).decode()
+            text = canonical(clean(self._settings_with(tools)))
             self._settings[names] = _Sized(text, tokens_of_ours(text))
         return self._settings[names]
 
@@ -152,7 +148,7 @@ class Prompts:
         key = (persona.name, *(tool.name for tool in tools))
         if key not in self._systems:
             text = system_text(observation.challenge, persona, tools, is_native=is_native)
-            part = _part({"role": "system", "content": text})
+            part = part_of({"role": "system", "content": text})
             self._systems[key] = _Sized(part, tokens_of(part) + MESSAGE_TOKENS)
         return self._systems[key]
 
@@ -182,13 +178,3 @@ def _fitting(lines: Iterable[str], room: Room) -> list[str]:
     if left_out and room.take(40):
         kept.append(f'{{"not_shown":{left_out},"look_at":"show_lineage, read_board"}}')
     return kept
-
-
-def _part(message: Chat) -> str:
-    """Return RFC 8785 JSON; of strings alone Python's own encoder makes the same bytes, faster."""
-    try:
-        text = _canonical(message)
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate
-        return _canonical(clean(message))
-    return text

@@ -14,6 +14,7 @@ from agents.models.board_text import compact, trimmed
 from agents.models.habits import steps_of
 from agents.models.tokens import MESSAGE_TOKENS, Room, cut, tokens_of
 from agents.models.tool_format import MALFORMED, correction
+from tools.record.canonical import clean
 
 Chat = dict[str, Any]
 """A message as it is sent: OpenAI's format."""
@@ -24,10 +25,14 @@ _CUT_TOKENS = 90
 """Of an answer or a call that is told in short."""
 
 
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+
 class Told(NamedTuple):
     """The turn so far, and what it took."""
 
-    messages: list[Chat]
+    parts: list[str]
+    """Canonical JSON, a message each."""
     board_messages: int
     """Messages of the board among the answers."""
     dropped_steps: int
@@ -62,6 +67,11 @@ class _Quota:
         self.told = 0
 
 
+def part_of(message: Chat) -> str:
+    """Return RFC 8785 JSON; of strings alone Python's own encoder makes the same bytes, faster."""
+    return _sendable(_encoded(message))
+
+
 def told_so_far(
     turn: Sequence[TurnMessage],
     manner: Manner,
@@ -72,7 +82,7 @@ def told_so_far(
 ) -> Told:
     """Return the turn's steps as messages, the oldest first; takes from `room` and `board`."""
     steps, quota = steps_of(turn), _Quota(board, most)
-    told: list[list[Chat]] = []
+    told: list[list[str]] = []
     for number in range(len(steps) - 1, -1, -1):
         is_latest = number == len(steps) - 1
         step = _fitting(steps[number], number, manner, room, quota, is_latest=is_latest)
@@ -90,7 +100,7 @@ def _fitting(
     quota: _Quota,
     *,
     is_latest: bool,
-) -> list[Chat] | None:
+) -> list[str] | None:
     """Return the step in the longest form that fits; None when not even the shortest does."""
     answers = sum(one.role == "tool" for one in step)
     share = room.left // (2 if is_latest else 4) // max(1, answers)
@@ -98,12 +108,19 @@ def _fitting(
     for tokens in (share, _CUT_TOKENS, 8):
         # A step tried and given up must not have used up the board's share.
         left, most = quota.board.left, quota.told
-        messages = list(tell(step, number, manner, max(8, tokens), quota))
-        size = sum(tokens_of(compact(one)) + MESSAGE_TOKENS for one in messages)
-        if room.take(size):
-            return messages
+        parts = [_encoded(one) for one in tell(step, number, manner, max(8, tokens), quota)]
+        if room.take(sum(tokens_of(part) + MESSAGE_TOKENS for part in parts)):
+            return list(map(_sendable, parts))
         quota.board.left, quota.told = left, most
     return None
+
+
+def _sendable(part: str) -> str:
+    try:
+        part.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return str(clean(part))
+    return part
 
 
 def _native(

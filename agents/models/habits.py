@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-import rfc8785
-
 from agents.model import TurnMessage
 from agents.models.tool_format import is_malformed
+from tools.record.canonical import canonical
 
 MALFORMED_LIMIT = 3
 """In a row."""
@@ -71,7 +70,7 @@ def _malformed_in_a_row(answers: Sequence[TurnMessage]) -> int:
 
 def _most_repeated(answers: Sequence[TurnMessage]) -> int:
     calls = Counter(
-        (one.call.name, rfc8785.dumps(dict(one.call.arguments))) for one in answers if one.call
+        (one.call.name, canonical(dict(one.call.arguments))) for one in answers if one.call
     )
     return max(calls.values(), default=0)
 

@@ -11,36 +11,14 @@ from random import Random
 from agents.model import Observation, Question, Reply, TurnMessage
 from agents.models.program import Program
 from agents.persona import Policy
-from agents.policies import (
-    cheat,
-    climber,
-    explorer,
-    librarian,
-    pruner,
-    quantiser,
-    recombiner,
-    sceptic,
-    speculator,
-    tuner,
-)
+from agents.policies import librarian, sceptic
 from agents.policies.duties import announce, answer, finish, introduce, propose, report, verb
 from agents.policies.pacing import is_my_turn
-from agents.policies.scene import Extra, Ideas, Scene
+from agents.policies.scene import Extra, Scene
+from agents.policies.spaces import kit_of
 from agents.policies.survey import Survey
 from tools.record.events import ToolCall
 
-IDEAS: dict[Policy, Ideas] = {
-    "climber": climber.ideas,
-    "quantiser": quantiser.ideas,
-    "speculator": speculator.ideas,
-    "tuner": tuner.ideas,
-    "recombiner": recombiner.ideas,
-    "sceptic": sceptic.ideas,
-    "librarian": librarian.ideas,
-    "explorer": explorer.ideas,
-    "pruner": pruner.ideas,
-    "cheat": cheat.ideas,
-}
 EXTRAS: dict[Policy, Extra] = {"sceptic": sceptic.extra, "librarian": librarian.extra}
 
 _LAST_RETRY_STEP = 2
@@ -60,7 +38,8 @@ class OfflineModel(Program):
     async def query(self, question: Question) -> Reply:
         """Decide the next step; uses only verbs among the tools it was offered."""
         observation, messages = question.observation, question.messages
-        scene = Scene(observation, self._surveyed(observation), cores=self._cores)
+        space = kit_of(observation.challenge).space(observation.challenge)
+        scene = Scene(observation, self._surveyed(observation), space, cores=self._cores)
         rng = Random(f"{observation.seed}/{len(messages)}")
         calls = _go_on(scene, rng, messages) if messages else _begin(scene, rng)
         granted = {spec.name for spec in question.tools}
@@ -121,6 +100,6 @@ def _is_mine(scene: Scene, direction: str) -> bool:
 
 
 def _new_idea(scene: Scene, rng: Random) -> list[ToolCall]:
-    ideas = IDEAS[scene.keys.policy](scene, rng)
+    ideas = kit_of(scene.observation.challenge).ideas[scene.keys.policy](scene, rng)
     chosen = scene.choose(ideas, rng)
     return propose(scene, chosen) if chosen else []

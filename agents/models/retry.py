@@ -141,9 +141,33 @@ async def persistently(
     Raises:
         ModelError: no answer; `code` is the fault and `was_billed` whether it may have cost.
     """
+    deadline = gate.clock() + seconds
+
+    async def once() -> T:
+        await gate.enter(deadline)
+        return await ask()
+
+    try:
+        try:
+            return await once()
+        except Refused as first:  # seldom; only now anything is set up to ask again
+            return await _again(once, first, gate, rng=rng, deadline=deadline)
+    except Refused as error:
+        raise model_error(error.refusal) from None
+
+
+async def _again(
+    once: Callable[[], Awaitable[T]], first: Refused, gate: Gate, *, rng: Random, deadline: float
+) -> T:
+    """Return what a later try brings; `first` is how the first one ended."""
     from tenacity import AsyncRetrying, retry_if_exception  # noqa: PLC0415 - 100 ms
 
-    deadline = gate.clock() + seconds
+    known = [first]
+
+    async def next_try() -> T:
+        if known:
+            raise known.pop()
+        return await once()
 
     def pause(state: Any) -> float:
         wanted = _refusal(state).retry_after
@@ -162,15 +186,7 @@ async def persistently(
         sleep=gate.sleep,
         reraise=True,
     )
-
-    async def once() -> T:
-        await gate.enter(deadline)
-        return await ask()
-
-    try:
-        return await tries(once)
-    except Refused as error:
-        raise model_error(error.refusal) from None
+    return await tries(next_try)
 
 
 def model_error(refusal: Refusal) -> ModelError:

@@ -10,7 +10,7 @@ from typing import Any
 from agents.models.tool_format import END
 from agents.persona import Persona
 from bench.challenge import Challenge
-from bench.config import EngineConfig
+from bench.configs.engine_config import EngineConfig
 from tools.verb import ToolSpec
 
 _RULES = """\
@@ -79,7 +79,9 @@ def system_text(
         cap=challenge.guardrail.perplexity_ratio_cap,
         missing=challenge.guardrail.missing_target_share_cap,
         verification=_verification(challenge),
-        levers=_LEVERS.format(levers=_all_levers()) if _may_propose(tools) else "",
+        levers=_LEVERS.format(levers=_all_levers(type(challenge.baseline)))
+        if _may_propose(tools)
+        else "",
         turn=_NATIVE if is_native else _SCHEMA.format(end=END, tools=_listed(tools)),
     )
     who = f"# Who you are\nYour persona is {persona.name}: {persona.description}"
@@ -110,8 +112,8 @@ def _may_propose(tools: Sequence[ToolSpec]) -> bool:
 
 
 @cache
-def _all_levers() -> str:
-    return "\n".join(_levers(EngineConfig.model_json_schema()))
+def _all_levers(kind: type[EngineConfig]) -> str:
+    return "\n".join(_levers(kind.model_json_schema()))
 
 
 def _levers(schema: dict[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ import rfc8785
 from agents.model import Reply
 from agents.models.litellm_model import Completion, RawCall
 from agents.reply_text import MAX_CALLS
-from tools.record.canonical import clean
+from tools.record.canonical import canonical, clean
 from tools.record.events import ToolCall
 from tools.verb import ToolSpec
 
@@ -109,7 +109,7 @@ def _checked(name: str, arguments: Any, text: str) -> ToolCall:
     if not isinstance(arguments, dict):
         return _malformed(name, text, f"not an object but {type(arguments).__name__}")
     try:
-        rfc8785.dumps(clean(arguments))
+        canonical(clean(arguments))
     except (rfc8785.CanonicalizationError, RecursionError) as error:
         return _malformed(name, text, f"not valid JSON: {error}")
     return ToolCall(name=name, arguments=clean(arguments))

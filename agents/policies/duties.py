@@ -1,13 +1,13 @@
 """What every rider does, whatever its policy: introduce itself, report, answer, finish."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
 from agents.policies import voice
 from agents.policies.evidence import is_at_fault
 from agents.policies.pacing import has_time, is_busy, promising
-from agents.policies.scene import BASELINE, Checked, Scene, is_fitted
+from agents.policies.scene import BASELINE, Checked, Scene
 from tools.record.board import Message
 from tools.record.events import ToolCall
 from tools.record.lineage import Node, Run
@@ -215,12 +215,13 @@ def _own_dead_end(scene: Scene, node: Node, run: Run) -> list[ToolCall]:
     broken = node.verdict == "invalid" and ratio > scene.cap * _CLEARLY_BROKEN
     broken = broken and not _is_inherited(scene, node)
     failed = run.outcome is not None and run.outcome.fault == "agent"
-    if not (broken or failed) or not may_retire(scene, node.direction):
+    words = scene.words(node)
+    if not (broken or failed) or not may_retire(scene, words):
         return []
     why = f"perplexity ratio {ratio:.2f}" if broken else f"job {run.job} failed"
     reason = f"{why} in {node.attempt}, far outside the guardrail." if broken else f"{why}."
     refs = (node.attempt, *(p.attempt for p in node.parents))
-    return [verb("record_dead_end", direction=node.direction, reason=reason, refs=refs)]
+    return [verb("record_dead_end", direction=" ".join(words), reason=reason, refs=refs)]
 
 
 def _is_inherited(scene: Scene, node: Node) -> bool:
@@ -229,12 +230,9 @@ def _is_inherited(scene: Scene, node: Node) -> bool:
     return any(parent and (parent.perplexity_ratio or 0.0) > scene.cap for parent in parents)
 
 
-def may_retire(scene: Scene, direction: str) -> bool:
-    """Return whether `direction` says enough to be recorded as a dead end, and is not yet."""
-    words = direction.split()
-    sizes = sum(word.startswith("weights.vocabulary.") for word in words)
-    # A size alone would retire that size for every strategy.
-    return bool(words) and sizes in (0, 2) and direction not in scene.board.dead_ends
+def may_retire(scene: Scene, words: Sequence[str]) -> bool:
+    """Return whether `words` say enough to be recorded as a dead end, and are not one yet."""
+    return scene.space.may_retire(words) and " ".join(words) not in scene.board.dead_ends
 
 
 def _may_answer(scene: Scene, message: Message) -> bool:
@@ -251,7 +249,7 @@ def _own_attempts(scene: Scene, message: Message) -> tuple[str, ...]:
 
 def _answer_text(scene: Scene, message: Message, attempt: str) -> str:
     node = scene.lineage.nodes[attempt]
-    if message.type == "chat" and is_fitted(node.config):
+    if message.type == "chat" and scene.is_fitted(node.config):
         return _about_fitted(scene, node)
     if message.type == "reply":
         launches = len(node.measurements)
@@ -259,18 +257,19 @@ def _answer_text(scene: Scene, message: Message, attempt: str) -> str:
     if not node.perplexity_ratio:
         return f"{node.attempt} is not measured yet, so take it with care."
     room = scene.cap / node.perplexity_ratio - 1
+    megabytes = scene.megabytes(node.config)
     return (
-        f"{node.attempt} still reads {scene.megabytes(node.config):.0f} MB per token and leaves "
+        f"{node.attempt} still reads {megabytes:.0f} MB per token and leaves "
         f"{room:.1%} of perplexity to the cap."
     )
 
 
 def _about_fitted(scene: Scene, node: Node) -> str:
-    honest = [one for one in scene.clean if one.parents and not is_fitted(one.config)]
+    honest = [one for one in scene.clean if one.parents and not scene.is_fitted(one.config)]
     twin = (
         f"the fastest attempt that never saw the text is {honest[0].attempt} "
         f"at {honest[0].estimate:.2f}x"
         if honest
         else "nothing honest is measured beside it yet"
     )
-    return f"Yes, {node.attempt} keeps the public text's own tokens; {twin}."
+    return f"Yes, {node.attempt} {scene.space.fitted_answer}; {twin}."

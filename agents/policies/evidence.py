@@ -5,12 +5,12 @@ several new words teaches each of them an equal share.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from math import exp, log
 from typing import NamedTuple
 
-from agents.policies.keep_sets import KeepSets
-from agents.policies.physics import Shape, doubt, milliseconds_per_token
-from bench.config import EngineConfig
+from agents.policies.lever_space import LeverSpace
+from bench.configs.engine_config import EngineConfig
 from tools.record.lineage import Lineage, Node
 
 _FAILURE = log(0.5)
@@ -39,12 +39,20 @@ def is_at_fault(node: Node) -> bool:
     return node.state == "failed" and "infrastructure" not in faults
 
 
+def words_of(node: Node, lineage: Lineage, space: LeverSpace) -> list[str]:
+    """Return what is new in `node`, in words that recur in other attempts."""
+    parent = lineage.nodes.get(node.parents[0].attempt) if node.parents else None
+    old = node.config if parent is None else parent.config
+    return space.words(node.direction, old, node.config)
+
+
 class Evidence:
     """Corrections to paper, learnt from every attempt measured beside its measured parent."""
 
-    def __init__(self, lineage: Lineage, shape: Shape) -> None:
-        self._shape = shape
-        self._keep_sets = KeepSets(lineage, shape)
+    def __init__(self, lineage: Lineage, space: LeverSpace) -> None:
+        self._lineage = lineage
+        self._space = space
+        self._on_paper = space.paper(lineage)
         self.lessons: defaultdict[str, list[Lesson]] = defaultdict(list)
         for node in lineage.nodes.values():
             parent = lineage.nodes.get(node.parents[0].attempt) if node.parents else None
@@ -53,21 +61,21 @@ class Evidence:
             elif is_at_fault(node):
                 self._learn_failure(node)
 
-    def forecast(self, parent: Node, config: EngineConfig, direction: str) -> Forecast:
-        """Return what to expect of `config`, which takes `direction` from `parent`."""
+    def forecast(self, parent: Node, config: EngineConfig, words: Sequence[str]) -> Forecast:
+        """Return what to expect of `config`, which differs from `parent` by `words`."""
         speed = log(parent.estimate or self._paper_speedup(parent.config))
-        rise = log(parent.perplexity_ratio or exp(self._doubt(parent.config)))
+        rise = log(parent.perplexity_ratio or exp(self._on_paper.doubt(parent.config)))
         paper = self._paper(parent.config, config)
-        speed += paper[0] + self._correction(direction, "speed")
-        rise += paper[1] + self._correction(direction, "perplexity")
+        speed += paper[0] + self._correction(words, "speed")
+        rise += paper[1] + self._correction(words, "perplexity")
         return Forecast(exp(speed), exp(rise))
 
-    def tried(self, direction: str) -> int:
-        """Return how many lessons there are on the words of `direction`, the rarest counted."""
-        return min((len(self.lessons.get(word, ())) for word in direction.split()), default=0)
+    def tried(self, words: Sequence[str]) -> int:
+        """Return how many lessons there are on `words`, the rarest counted."""
+        return min((len(self.lessons.get(word, ())) for word in words), default=0)
 
     def _learn(self, parent: Node, node: Node) -> None:
-        words = node.direction.split()
+        words = words_of(node, self._lineage, self._space)
         if not words or not node.estimate or not parent.estimate:
             return
         ratio, base = node.perplexity_ratio or 1.0, parent.perplexity_ratio or 1.0
@@ -76,18 +84,17 @@ class Evidence:
         speed, rise = log(node.estimate / parent.estimate), log(ratio / base)
         lesson = Lesson(speed / n, rise / n, paper[0] / n, paper[1] / n)
         for word in words:
-            # What a keep-set costs in perplexity is known by size: see KeepSets.
-            kept = word.startswith("weights.vocabulary")
-            self.lessons[word].append(lesson._replace(perplexity=paper[1] / n) if kept else lesson)
+            known = self._space.is_known_elsewhere(word)
+            self.lessons[word].append(lesson._replace(perplexity=paper[1] / n) if known else lesson)
 
     def _learn_failure(self, node: Node) -> None:
-        words = node.direction.split()
+        words = words_of(node, self._lineage, self._space)
         for word in words:
             self.lessons[word].append(Lesson(_FAILURE / len(words), 0.0, 0.0, 0.0))
 
-    def _correction(self, direction: str, what: str) -> float:
+    def _correction(self, words: Sequence[str], what: str) -> float:
         total = 0.0
-        for word in direction.split():
+        for word in words:
             lessons = self.lessons.get(word, ())
             if what == "speed":
                 missed = sum(one.speed - one.paper_speed for one in lessons)
@@ -97,14 +104,10 @@ class Evidence:
         return total
 
     def _paper(self, old: EngineConfig, new: EngineConfig) -> tuple[float, float]:
-        faster = log(
-            milliseconds_per_token(old, self._shape) / milliseconds_per_token(new, self._shape)
-        )
-        return faster, self._doubt(new) - self._doubt(old)
-
-    def _doubt(self, config: EngineConfig) -> float:
-        return doubt(config, self._shape) + self._keep_sets.rise(config)
+        paper = self._on_paper
+        faster = log(paper.milliseconds(old) / paper.milliseconds(new))
+        return faster, paper.doubt(new) - paper.doubt(old)
 
     def _paper_speedup(self, config: EngineConfig) -> float:
-        plain = milliseconds_per_token(EngineConfig(), self._shape)
-        return plain / milliseconds_per_token(config, self._shape)
+        paper = self._on_paper
+        return paper.milliseconds(self._space.plain()) / paper.milliseconds(config)

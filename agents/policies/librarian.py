@@ -67,7 +67,7 @@ def _digest(scene: Scene) -> ToolCall:
         _best_line(scene),
         f"On private text: {verified} verified, {ruled} ruled invalid, {suspects} suspect.",
         f"Dead ends so far: {len(scene.board.dead_ends)}. Directions claimed now: {claims}.",
-        f"Untouched: {', '.join(_untouched(tried)) or 'no lever'}.",
+        f"Untouched: {', '.join(_untouched(scene, tried)) or 'no lever'}.",
     ]
     best = scene.lineage.best()
     refs = (*((best.attempt,) if best else ()), *(message.id for message in results))
@@ -86,21 +86,9 @@ def _best_line(scene: Scene) -> str:
     )
 
 
-def _untouched(tried: list[Node]) -> list[str]:
-    levers = (
-        "weights.vocabulary",
-        "weights.overrides",
-        "weights.rounding",
-        "threads",
-        "flash_attention",
-        "cache_type",
-        "speculation",
-        "memory_map",
-        "poll",
-        "batch_tokens",
-    )
+def _untouched(scene: Scene, tried: list[Node]) -> list[str]:
     said = " ".join(node.direction for node in tried)
-    return [lever for lever in levers if lever not in said]
+    return [lever for lever in scene.space.levers if lever not in said]
 
 
 def _dead_end(scene: Scene) -> list[ToolCall]:
@@ -112,20 +100,13 @@ def _slow(scene: Scene) -> list[ToolCall]:
     for word, lessons in scene.evidence.lessons.items():
         if len(lessons) < _REJECTIONS or max(one.speed for one in lessons) > -_SLOWER:
             continue
-        if _speaks_alone(word) and may_retire(scene, word):
+        if scene.space.is_telling(word) and may_retire(scene, word.split()):
             best = max(one.speed for one in lessons)
             reason = f"{len(lessons)} attempts had it and each was slower, by {-best:.1%} at least."
-            nodes = [n for n in scene.lineage.nodes.values() if word in n.direction.split()]
+            nodes = [n for n in scene.lineage.nodes.values() if word in scene.words(n)]
             refs = tuple(node.attempt for node in nodes[:_REFS])
             return [verb("record_dead_end", direction=word, reason=reason, refs=refs)]
     return []
-
-
-def _speaks_alone(word: str) -> bool:
-    """A draft length means nothing without its kind, a size nothing without its strategy."""
-    return word.startswith("speculation.kind") or not word.startswith(
-        ("speculation.", "weights.vocabulary.")
-    )
 
 
 def _rejected(scene: Scene) -> list[ToolCall]:
@@ -133,14 +114,19 @@ def _rejected(scene: Scene) -> list[ToolCall]:
     bad: defaultdict[str, list[Node]] = defaultdict(list)
     good: set[str] = set()
     for node in scene.lineage.nodes.values():
-        for word in _words(node.direction):
+        for word in scene.space.phrases(scene.words(node)):
             if is_clean(node):
                 good.add(word)
             elif node.verdict == "invalid" or is_at_fault(node):
                 bad[word].append(node)
     for word, nodes in bad.items():
         known = blocking_dead_end(word, scene.board.dead_ends)
-        if len(nodes) >= _REJECTIONS and word not in good and not known and may_retire(scene, word):
+        if (
+            len(nodes) >= _REJECTIONS
+            and word not in good
+            and not known
+            and may_retire(scene, word.split())
+        ):
             worst = max(node.perplexity_ratio or 0.0 for node in nodes)
             reason = (
                 f"{len(nodes)} attempts had it, none passed; worst perplexity ratio {worst:.2f}."
@@ -148,10 +134,3 @@ def _rejected(scene: Scene) -> list[ToolCall]:
             refs = tuple(node.attempt for node in nodes[:_REFS])
             return [verb("record_dead_end", direction=word, reason=reason, refs=refs)]
     return []
-
-
-def _words(direction: str) -> list[str]:
-    """Return the words of `direction`, size and strategy of a keep-set as one."""
-    words = direction.split()
-    keep = [word for word in words if word.startswith("weights.vocabulary.")]
-    return [word for word in words if word not in keep] + ([" ".join(keep)] if keep else [])

@@ -6,10 +6,12 @@ All of it is worked out from the shared record, so riders agree without talking.
 from random import Random
 from statistics import median
 
-from agents.policies.scene import Scene, is_fitted
+from agents.policies.scene import Scene
 from bench.measurement import Stage
 from tools.record.lineage import Node, Run
 
+_MOST_ON_PAPER_SECONDS = 20.0
+"""Real seconds of a simulated job, whatever hours it tells of."""
 _EXPECTED_SHARE = 0.4
 """Of a job's hard limit, before any ended: limits are set at over twice the expected time."""
 
@@ -36,7 +38,9 @@ def expected_seconds(scene: Scene, stage: Stage) -> float:
         return _SLACK * median(seconds)
     protocol = scene.observation.challenge.protocol
     limit = protocol.screen if stage == "screen" else protocol.full
-    return _EXPECTED_SHARE * limit.wall_seconds
+    expected = _EXPECTED_SHARE * limit.wall_seconds
+    is_on_paper = scene.observation.challenge.engine == "simulated"
+    return min(expected, _MOST_ON_PAPER_SECONDS) if is_on_paper else expected
 
 
 def has_time(scene: Scene, stage: Stage, *, ahead: int = 0) -> bool:
@@ -68,10 +72,18 @@ def is_my_turn(scene: Scene, rng: Random) -> bool:
     mine = len(scene.survey.attempts.get(scene.agent, ()))
     if scene.keys.budget is not None and mine >= scene.keys.budget:
         return False
-    if mine > len(scene.lineage.nodes) / riders + 1:
+    if mine > len(scene.lineage.nodes) / _sharing(scene, riders) + 1:
         return False  # others have ridden less at the front
     eagerness = _EAGERNESS * (2 if scene.keys.policy == "recombiner" else 1)
     return rng.random() < eagerness * slots / riders and has_time(scene, "screen", ahead=ahead)
+
+
+def _sharing(scene: Scene, riders: int) -> int:
+    """Return how many riders share the front."""
+    if not scene.space.shares_among_racers:
+        return riders
+    racers = [agent for agent in scene.survey.introduced if scene.survey.attempts.get(agent)]
+    return max(1, len(racers))
 
 
 def is_busy(scene: Scene) -> bool:
@@ -100,7 +112,8 @@ def promising(scene: Scene) -> Node | None:
     if not mine or is_busy(scene) or scene.observation.free_job_slots == 0:
         return None
     node = max(mine, key=lambda one: one.estimate or 0)
-    rivals = [n for n in scene.clean if is_fitted(n.config) == is_fitted(node.config)]
+    is_fitted = scene.is_fitted(node.config)
+    rivals = [n for n in scene.clean if scene.is_fitted(n.config) == is_fitted]
     screened = (n.estimate or 0 for n in rivals if _only_screened(n))
     leads = (node.estimate or 0) >= max(screened, default=0)
     return node if leads and _deserves_full(scene, node, rivals) else None

@@ -1,6 +1,6 @@
 """One rider's view of one moment, and what a policy may answer with."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from math import log
 from random import Random
@@ -9,10 +9,11 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from agents.model import Observation
-from agents.policies.evidence import Evidence, Forecast
-from agents.policies.physics import Shape, megabytes_per_token, shape_of
+from agents.policies.evidence import Evidence, Forecast, words_of
+from agents.policies.lever_space import LeverSpace
 from agents.policies.survey import Survey
-from bench.config import EngineConfig, apply_changes, diff
+from bench.config import apply_changes, diff
+from bench.configs.engine_config import EngineConfig
 from sandbox.errors import ConfigError
 from tools.directions import blocking_dead_end, direction_of
 from tools.record.events import ToolCall
@@ -43,18 +44,15 @@ class Checked(NamedTuple):
     score: float
 
 
-def is_fitted(config: EngineConfig) -> bool:
-    """Return whether `config` keeps the very tokens it is publicly scored on."""
-    kept = config.weights.vocabulary
-    return kept is not None and kept.strategy == "public_text"
-
-
 class Scene:
     """What a rider knows and can work out. Lives for one step."""
 
-    def __init__(self, observation: Observation, survey: Survey, *, cores: int) -> None:
+    def __init__(
+        self, observation: Observation, survey: Survey, space: LeverSpace, *, cores: int
+    ) -> None:
         self.observation = observation
         self.survey = survey
+        self.space = space
         self.cores = cores
         self.agent = observation.agent
         self.lineage = observation.lineage
@@ -62,14 +60,9 @@ class Scene:
         self.keys = observation.persona.x_paceline
 
     @cached_property
-    def shape(self) -> Shape:
-        """The shape of the challenge's model."""
-        return shape_of(self.observation.challenge)
-
-    @cached_property
     def evidence(self) -> Evidence:
         """What the measured attempts teach."""
-        return Evidence(self.lineage, self.shape)
+        return Evidence(self.lineage, self.space)
 
     @cached_property
     def clean(self) -> list[Node]:
@@ -93,7 +86,7 @@ class Scene:
         """Return measured attempts to build on, as the persona's parent policy has it."""
         pool = self.clean
         if self.is_wary:
-            pool = [node for node in pool if not is_fitted(node.config)]
+            pool = [node for node in pool if not self.is_fitted(node.config)]
         if self.keys.parent_policy == "frontier":
             pool = pool[: count + 1]
         elif self.keys.parent_policy == "recent":
@@ -115,7 +108,15 @@ class Scene:
 
     def megabytes(self, config: EngineConfig) -> float:
         """Return megabytes read per token."""
-        return megabytes_per_token(config, self.shape)
+        return self.space.megabytes(config)
+
+    def is_fitted(self, config: EngineConfig) -> bool:
+        """Return whether `config` was made to suit the public texts."""
+        return self.space.is_fitted(config)
+
+    def words(self, node: Node) -> list[str]:
+        """Return what is new in `node`, in words that recur."""
+        return words_of(node, self.lineage, self.space)
 
     def choose(self, ideas: Iterable[Idea], rng: Random) -> Checked | None:
         """Return the best-looking idea that is new, unclaimed and no dead end."""
@@ -129,28 +130,31 @@ class Scene:
         except ConfigError:
             return None
         direction = direction_of(diff(parent.config, config))
-        if not direction or config in self.survey.configs or not self._is_free(direction):
+        if not direction or config in self.survey.configs:
             return None
-        if self.is_wary and is_fitted(config):
+        words = self.space.words(direction, parent.config, config)
+        if not self._is_free(direction, " ".join(words)):
+            return None
+        if self.is_wary and self.is_fitted(config):
             return None
         if self.lineage.ban_on(config) is not None:
             return None
-        forecast = self.evidence.forecast(parent, config, direction)
-        return Checked(idea, config, direction, forecast, self._score(direction, forecast, rng))
+        forecast = self.evidence.forecast(parent, config, words)
+        return Checked(idea, config, direction, forecast, self._score(words, forecast, rng))
 
-    def _is_free(self, direction: str) -> bool:
+    def _is_free(self, direction: str, words: str) -> bool:
         claim = self.board.claim_on(direction, now=self.observation.now)
         if claim and claim.agent != self.agent:
             return False
-        return blocking_dead_end(direction, self.board.dead_ends) is None
+        return blocking_dead_end(words, self.board.dead_ends) is None
 
-    def _score(self, direction: str, forecast: Forecast, rng: Random) -> float:
+    def _score(self, words: Sequence[str], forecast: Forecast, rng: Random) -> float:
         heat = self.keys.temperature
         over = max(0.0, log(forecast.perplexity_ratio / self.cap))
         score = log(forecast.speedup) - (4.0 - 1.5 * heat) * over
-        if self.evidence.tried(direction) == 0:
+        if self.evidence.tried(words) == 0:
             score += 0.05 + 0.15 * heat
-        if any(path in direction for path in self.keys.focus):
+        if any(path in word for word in words for path in self.keys.focus):
             score += 0.2
         return score + rng.gauss(0, 0.05 + 0.3 * heat)
 

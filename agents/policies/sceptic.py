@@ -7,7 +7,7 @@ from random import Random
 
 from agents.policies.duties import heed, leader, unreported, verb
 from agents.policies.pacing import full_launches, has_time, is_busy, is_live
-from agents.policies.scene import Idea, Scene, is_fitted
+from agents.policies.scene import Idea, Scene
 from bench.measurement import Measurement
 from tools.record.events import ToolCall
 from tools.record.lineage import Node, Run
@@ -109,12 +109,10 @@ def _question(scene: Scene) -> list[ToolCall]:
     for node in scene.clean[:_LEADERS]:
         family = {node.attempt, *scene.lineage.ancestors(node.attempt)}
         asked = not family.isdisjoint(scene.survey.questioned) or node.agent == scene.agent
-        if not is_fitted(node.config) or asked or node.agent not in scene.survey.introduced:
+        if not scene.is_fitted(node.config) or asked or node.agent not in scene.survey.introduced:
             continue
         body = (
-            f"@{node.agent} {node.attempt} keeps the tokens of the public text it is scored on. "
-            "Only private text can say what it is worth; what does a keep-set cost that never "
-            "saw the passages?"
+            f"@{node.agent} {node.attempt} {scene.space.fitted_means} {scene.space.fitted_question}"
         )
         refs = (node.attempt, *_result_of(scene, node.attempt))
         return [verb("post_message", type="chat", body=body, refs=refs, mentions=(node.agent,))]
@@ -139,7 +137,7 @@ def _is_suspicious(scene: Scene, node: Node) -> bool:
     parent = scene.lineage.nodes[node.parents[0].attempt]
     if not parent.estimate or not node.estimate:
         return False
-    expected = scene.evidence.forecast(parent, node.config, "").speedup
+    expected = scene.evidence.forecast(parent, node.config, ()).speedup
     return log(node.estimate / expected) > _SUSPICIOUS
 
 

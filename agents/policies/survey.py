@@ -6,7 +6,7 @@ session, so a turn costs only what is new.
 
 from collections import defaultdict
 
-from bench.config import EngineConfig
+from bench.configs.engine_config import EngineConfig
 from tools.record.board import Board, Message
 from tools.record.lineage import Lineage, Node
 

@@ -30,7 +30,7 @@ from bench.artefacts.model_file import ModelFile
 from bench.artefacts.quantisation import dequantise, requantise
 from bench.artefacts.recipe import HEADS, Storage, check_drafter_layers, plan, storage_name
 from bench.artefacts.vocabulary import Ids, Vocabulary, keep_ids, pruned_metadata
-from bench.config import EngineConfig, KeptVocabulary, WeightRecipe
+from bench.configs.llamacpp import KeptVocabulary, LlamaCppConfig, WeightRecipe
 
 BUILDER_VERSION = 2
 """Part of every hash: raise it when the same recipe would give other bytes."""
@@ -51,7 +51,11 @@ class Artefact(NamedTuple):
 
 
 def build(
-    config: EngineConfig, model: ModelFile, cache: ArtefactCache, *, public_ids: Sequence[int] = ()
+    config: LlamaCppConfig,
+    model: ModelFile,
+    cache: ArtefactCache,
+    *,
+    public_ids: Sequence[int] = (),
 ) -> Artefact:
     """Return the artefact of `config`, built now or found in `cache` (and held there).
 
@@ -78,7 +82,7 @@ class _Builder:
         self.model, self.cache = model, cache
         self.published = read_gguf(model.path)
 
-    def build(self, config: EngineConfig, public_ids: Sequence[int]) -> Artefact:
+    def build(self, config: LlamaCppConfig, public_ids: Sequence[int]) -> Artefact:
         recipe = config.weights
         kept = self._keep_ids(recipe.vocabulary, public_ids) if recipe.vocabulary else None
         storages = plan(recipe, self.published.tensors.values())
@@ -100,7 +104,7 @@ class _Builder:
 
         return self.cache.get(f"files/{recipe_hash}.gguf", write)
 
-    def _drafter(self, config: EngineConfig, kept: Ids | None) -> Path | None:
+    def _drafter(self, config: LlamaCppConfig, kept: Ids | None) -> Path | None:
         speculation = config.speculation
         if speculation.kind != "drafter":
             return None

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.artefacts.gguf_file import BLOCKS, Bytes, row_bytes
-from bench.config import Rounding
+from bench.configs.llamacpp import Rounding
 
 Floats = npt.NDArray[np.float32]
 

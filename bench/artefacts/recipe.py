@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from bench.artefacts.gguf_file import BLOCKS, Tensor
-from bench.config import Rounding, WeightFormat, WeightRecipe
+from bench.configs.llamacpp import Rounding, WeightFormat, WeightRecipe
 from sandbox.errors import ConfigError
 
 HEADS = ("token_embd.weight", "output.weight")

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.artefacts.gguf_file import GgufFile, Value, read_gguf
-from bench.config import KeepStrategy, KeptVocabulary
+from bench.configs.llamacpp import KeepStrategy, KeptVocabulary
 from sandbox.errors import ConfigError
 
 Ids = npt.NDArray[np.int64]

@@ -4,10 +4,10 @@ Token ids only: text becomes tokens in `tokenize` and nowhere else. Ids are alwa
 *full* vocabulary; an engine that keeps fewer rows maps them itself.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from bench.config import EngineConfig
+from bench.configs.engine_config import EngineConfig
 from bench.measurement import Drafting
 
 
@@ -36,10 +36,13 @@ class Engine(Protocol):
     name: str
     version: str
     simulated: bool
-    config: EngineConfig
     artefact: str
     """Recipe hash of the weights it serves."""
     artefact_bytes: int
+
+    @property
+    def config(self) -> EngineConfig:
+        """What it serves."""
 
     def clock(self) -> float:
         """Seconds on the clock requests are timed with: wall clock, or the simulated one."""
@@ -94,3 +97,27 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End the engine's process and free its memory; safe to call twice."""
+
+
+@runtime_checkable
+class TellsStart(Protocol):
+    """An engine that knows what its start was spent on."""
+
+    start_seconds: Mapping[str, float]
+    """By phase, e.g. `import`, `load`, `compile`."""
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """An engine that computes on an accelerator."""
+
+    device: str
+    """Its name, as the driver has it."""
+
+
+@runtime_checkable
+class CountsDrafts(Protocol):
+    """An engine that counts guesses over all requests, and not for each: asking takes time."""
+
+    def drafting(self) -> Drafting | None:
+        """Return what was drafted and accepted since its start; None where nothing is drafted."""

@@ -11,15 +11,14 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from bench.artefacts.artefact import Artefact
-from bench.artefacts.vocabulary import KeptRows, control_ids
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.engines.engine import Generation, Ranked
+from bench.engines.rows import Rows
 from bench.engines.server_params import ServerParams
 from bench.engines.server_process import ServerProcess
 from bench.measurement import Drafting
@@ -51,7 +50,7 @@ class LlamaCppEngine:
 
     def __init__(  # noqa: PLR0913  # each is one fact about the process
         self,
-        config: EngineConfig,
+        config: LlamaCppConfig,
         artefact: Artefact,
         *,
         cores: Sequence[int] | None = None,
@@ -81,9 +80,7 @@ class LlamaCppEngine:
         self.version = engine_version()
         self.config = config
         self.artefact, self.artefact_bytes = artefact.recipe_hash, artefact.bytes
-        self._model_path = artefact.model_path
-        kept = artefact.vocabulary
-        self._rows = None if kept is None else KeptRows(kept, artefact.model_path)
+        self._rows = Rows(artefact, context_tokens=CONTEXT_TOKENS)
         params = _params(config, artefact, cores)
         if server_folder is not None:
             where = {"server": server, "server_folder": server_folder.resolve()}
@@ -114,7 +111,7 @@ class LlamaCppEngine:
         Raises:
             ConfigError: the vocabulary is reduced; ask the baseline engine.
         """
-        if self._rows is not None:
+        if self._rows.is_reduced:
             raise ConfigError(
                 "an engine with a reduced vocabulary cannot tokenize for the full one",
                 code="reduced_vocabulary",
@@ -146,7 +143,7 @@ class LlamaCppEngine:
         if self._is_counted and len(rows) != max_tokens:
             raise _rubbish(f"emitted {len(rows)} tokens instead of {max_tokens}")
         logprobs = _emitted_logprobs(reply, rows) if with_logprobs else None
-        return Generation(self._full_ids(rows), self._drafting(reply, len(rows)), logprobs)
+        return Generation(self._rows.ids(rows), self._drafting(reply, len(rows)), logprobs)
 
     def ranked(
         self, context_ids: Sequence[int], target_ids: Sequence[int]
@@ -156,7 +153,7 @@ class LlamaCppEngine:
         out: list[Ranked | None] = []
         self._is_cached = False  # read the context as `generate` does, in one piece
         for target in target_ids:
-            row = target if self._rows is None else self._rows.row(target)
+            row = self._rows.row(target)
             out.append(None if row is None else self._forced(context, row))
             context += self._context([target], room=0)
         return tuple(out)
@@ -170,9 +167,7 @@ class LlamaCppEngine:
 
     def lacks(self, token_ids: Sequence[int]) -> int:
         """Return how many of `token_ids` were not kept."""
-        if self._rows is None:
-            return 0
-        return sum(self._rows.row(token) is None for token in token_ids)
+        return self._rows.lacks(token_ids)
 
     def sample(self, text: str, *, max_tokens: int, seed: int, grammar: str) -> str:
         """Return what the model writes after `text`: temperature 1, top-p 0.95, within `grammar`.
@@ -206,22 +201,7 @@ class LlamaCppEngine:
         self._server.close()
 
     def _context(self, ids: Sequence[int], *, room: int) -> list[int]:
-        rows = list(ids) if self._rows is None else self._rows.to_rows(ids)
-        if len(rows) + room > CONTEXT_TOKENS:
-            raise ConfigError(
-                f"{len(rows)} tokens of context and {room} of output exceed {CONTEXT_TOKENS}",
-                code="context_too_long",
-                hint="Shorten the text",
-            )
-        return rows
-
-    def _full_ids(self, rows: Sequence[int]) -> tuple[int, ...]:
-        if self._rows is None:
-            return tuple(rows)
-        outside = [row for row in rows if not 0 <= row < len(self._rows.ids)]
-        if outside:
-            raise _rubbish(f"emitted token {outside[0]}, which it does not have")
-        return self._rows.to_ids(rows)
+        return self._rows.fitting(self._rows.of(ids), room=room)
 
     def _forced(self, context: list[int], row: int) -> Ranked:
         answer = self._next_token(context, row, alternatives=_RIVALS)
@@ -244,16 +224,9 @@ class LlamaCppEngine:
     def _beside(self, answer: dict[str, Any], listed: list[dict[str, Any]]) -> Ranked:
         """Rank a token among those that can be emitted: end-of-text is ignored by `generate`."""
         logprob = _number(answer, "logprob")
-        rivals = (one for one in listed if one.get("id") not in self._control_rows)
+        rivals = (one for one in listed if one.get("id") not in self._rows.control)
         best = next(rivals, answer)
         return Ranked(logprob, max(_number(best, "logprob"), logprob))
-
-    @cached_property
-    def _control_rows(self) -> frozenset[int]:
-        """Read only when somebody ranks."""
-        ids = control_ids(self._model_path)
-        rows = ids if self._rows is None else map(self._rows.row, ids)
-        return frozenset(row for row in rows if row is not None)
 
     def _next_token(
         self, context: list[int], row: int, *, alternatives: int
@@ -294,7 +267,9 @@ def engine_version() -> str:
     return metadata.version("xllamacpp")
 
 
-def _params(config: EngineConfig, artefact: Artefact, cores: Sequence[int] | None) -> ServerParams:
+def _params(
+    config: LlamaCppConfig, artefact: Artefact, cores: Sequence[int] | None
+) -> ServerParams:
     return ServerParams(
         config=config,
         weights=artefact.path.resolve(),

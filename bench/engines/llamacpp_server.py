@@ -17,7 +17,7 @@ from typing import Any
 
 import xllamacpp
 
-from bench.config import CacheType, EngineConfig, Speculation
+from bench.configs.llamacpp import CacheType, LlamaCppConfig, Speculation
 from bench.engines.server_params import ServerParams
 from bench.engines.server_process import READY, SOCKET_NAME
 
@@ -64,7 +64,7 @@ def common_params(params: ServerParams) -> Any:
     return native
 
 
-def _speculate(native: Any, config: EngineConfig, drafter: Path | None) -> None:
+def _speculate(native: Any, config: LlamaCppConfig, drafter: Path | None) -> None:
     speculation = config.speculation
     if speculation.kind == "none":
         return
@@ -81,7 +81,7 @@ def _speculate(native: Any, config: EngineConfig, drafter: Path | None) -> None:
         _look_up(native, speculation)
 
 
-def _draft_with(native: Any, config: EngineConfig, drafter: Path | None) -> None:
+def _draft_with(native: Any, config: LlamaCppConfig, drafter: Path | None) -> None:
     native.mparams.path = str(drafter)
     for threads in (native.cpuparams, native.cpuparams_batch):
         threads.n_threads, threads.poll = config.threads, config.poll
@@ -96,12 +96,12 @@ def _look_up(native: Any, speculation: Speculation) -> None:
     table.size_n, table.size_m = speculation.match_tokens, speculation.draft_tokens
 
 
-def _load_mode(config: EngineConfig) -> Any:
+def _load_mode(config: LlamaCppConfig) -> Any:
     modes = xllamacpp.llama_load_mode
     return modes.LLAMA_LOAD_MODE_MMAP if config.memory_map else modes.LLAMA_LOAD_MODE_NONE
 
 
-def _flash_attention(config: EngineConfig) -> Any:
+def _flash_attention(config: LlamaCppConfig) -> Any:
     kinds = xllamacpp.llama_flash_attn_type
     name = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}[config.flash_attention]
     return kinds[f"LLAMA_FLASH_ATTN_TYPE_{name}"]

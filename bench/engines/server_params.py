@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.frozen import Frozen
 
 
 class ServerParams(Frozen):
     """All the process is told."""
 
-    config: EngineConfig
+    config: LlamaCppConfig
     weights: Path
     drafter: Path | None
     context_tokens: int

@@ -28,6 +28,8 @@ from sandbox.errors import JobError, JobTimeout
 
 READY = "ready"
 """First word of the line the server prints once it serves."""
+NO_PORT = "no_port"
+"""The same of a server that ended and could have had no port where it ran, only a Unix socket."""
 SOCKET_NAME = "s.sock"
 """In the server's working folder; xllamacpp takes a host name that ends so for a Unix socket."""
 _ERROR_TAIL_CHARACTERS = 1500
@@ -39,7 +41,7 @@ _IDLE_SECONDS = 2
 class ServerProcess:
     """Runs `python -m MODULE --params FILE` and posts JSON to the Unix socket it serves on."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is one fact about the process
         self,
         module: str,
         params: str,
@@ -47,6 +49,7 @@ class ServerProcess:
         start_seconds: float,
         request_seconds: float,
         readable: Sequence[Path] = (),
+        takes_network: bool = False,
         landlock_abi: int | None = None,
     ) -> None:
         """Start and wait until it serves.
@@ -58,16 +61,20 @@ class ServerProcess:
             request_seconds: limit for one request.
             readable: files and folders it needs besides Python and our `bench` and `sandbox`: its
                 weights, a submission's folder. It writes only its own temporary folder.
+            takes_network: let it serve on TCP ports too, on a loopback with nobody else on it;
+                where the kernel gives none, it has its Unix socket only.
             landlock_abi: None = the kernel's; 0 = as on a kernel without it, not confined.
 
         Raises:
-            JobError: `engine_died` or `engine_start_timeout`, with the end of its messages.
+            JobError: `engine_died`, `engine_start_timeout` or `no_port`, with the end of its
+                messages.
         """
         self._folder = Path(tempfile.mkdtemp(prefix="paceline-"))
         self._peak_bytes: int | None = None
         self._connection = _UnixConnection(self._folder / SOCKET_NAME, request_seconds)
         (self._folder / "params.json").write_text(params)
         is_confined = (landlock.abi() if landlock_abi is None else landlock_abi) > 0
+        self._takes_network = takes_network
         self._process = self._spawn(module, readable if is_confined else None)
         try:
             self._wait_until_ready(start_seconds)
@@ -133,7 +140,12 @@ class ServerProcess:
         path = ROOT
         if readable is not None:
             reach = engine_reach(self._folder, readable)
-            argv = confined_argv(argv, read=reach.readable, write=reach.writable)
+            argv = confined_argv(
+                argv,
+                read=reach.readable,
+                write=reach.writable,
+                takes_network=self._takes_network,
+            )
             path = link_code(self._folder / "code")
         with (self._folder / "stderr.txt").open("wb") as errors:
             return subprocess.Popen(
@@ -158,7 +170,14 @@ class ServerProcess:
                 f"the engine did not serve within {start_seconds} s{self._last_words()}",
                 code="engine_start_timeout",
             )
-        if not self._process.stdout.readline().startswith(READY.encode()):
+        said = self._process.stdout.readline()
+        if said.startswith(NO_PORT.encode()):
+            raise JobError(
+                f"the engine ended, and it can have no port here{self._last_words()}",
+                code="no_port",
+                hint="Let it serve on the Unix socket that PACELINE_SOCKET names",
+            )
+        if not said.startswith(READY.encode()):
             raise self._death("it ended while loading")
 
     def _death(self, what: str) -> JobError:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import rfc8785
 
 from bench import cost_model
-from bench.config import EngineConfig, KeepStrategy, KeptVocabulary
+from bench.configs.llamacpp import KeepStrategy, KeptVocabulary, LlamaCppConfig
 from bench.engines.engine import Generation, Ranked
 from bench.measurement import Drafting
 from sandbox.errors import ConfigError
@@ -61,7 +61,7 @@ class SimulatedEngine:
     simulated = True
 
     def __init__(
-        self, config: EngineConfig, *, seed: int | str, clock: VirtualClock | None = None
+        self, config: LlamaCppConfig, *, seed: int | str, clock: VirtualClock | None = None
     ) -> None:
         """Load nothing.
 
@@ -108,7 +108,7 @@ class SimulatedEngine:
                 code="reduced_vocabulary",
                 hint="tokenize with the baseline engine",
             )
-        return (BEGIN, *map(_word_id, _WORD.findall(text)))
+        return word_ids(text)
 
     def generate(
         self, prompt_ids: Sequence[int], *, max_tokens: int, with_logprobs: bool = False
@@ -158,7 +158,7 @@ class SimulatedEngine:
         scale = max(reference + cost_model.added_nats(self.config), 0.0)
         # 0.75 to 1.25 of the mean: so few targets of a screen already come out near it.
         return tuple(
-            -scale * (0.75 + 0.5 * _share("surprise", place, target))
+            -scale * (0.75 + 0.5 * made_up_share("surprise", place, target))
             for place, target in enumerate(targets, start=start)
         )
 
@@ -167,7 +167,7 @@ class SimulatedEngine:
         kept = self.config.weights.vocabulary
         for place in range(count):
             launch = self._numeric_class if place >= count // 2 else 0
-            share = _share(self.artefact, *prompt_ids[-8:], place, launch)
+            share = made_up_share(self.artefact, *prompt_ids[-8:], place, launch)
             token = FIRST_WORD + int(share * (cost_model.VOCABULARY - FIRST_WORD))
             yield token if kept is None or is_kept(token, kept) else place
 
@@ -186,20 +186,25 @@ def is_kept(token: int, kept: KeptVocabulary) -> bool:
     above = min(max(bisect_left(KEPT_SIZES, kept.size), 1), len(KEPT_SIZES) - 1)
     (low, high), (left, right) = KEPT_SIZES[above - 1 : above + 1], shares[above - 1 : above + 1]
     way = math.log2(kept.size / low) / math.log2(high / low)
-    return _share("rarity", token) >= left + way * (right - left)
+    return made_up_share("rarity", token) >= left + way * (right - left)
+
+
+def word_ids(text: str) -> tuple[int, ...]:
+    """Return begin-of-text and one made-up id per word or punctuation mark."""
+    return (BEGIN, *map(_word_id, _WORD.findall(text)))
 
 
 def _word_id(word: str) -> int:
-    return FIRST_WORD + int(_share("word", word) * (cost_model.VOCABULARY - FIRST_WORD))
+    return FIRST_WORD + int(made_up_share("word", word) * (cost_model.VOCABULARY - FIRST_WORD))
 
 
-def _share(*parts: object) -> float:
+def made_up_share(*parts: object) -> float:
     """Return a number in [0, 1) that only depends on `parts`."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big") / (1 << 48)
 
 
-def _check(config: EngineConfig) -> None:
+def _check(config: LlamaCppConfig) -> None:
     layers = {layer for one in config.weights.overrides for layer in one.layers}
     layers |= set(config.speculation.drafter_layers)
     wrong = sorted(layer for layer in layers if not 0 <= layer < cost_model.LAYERS)

@@ -2,9 +2,10 @@
 
     python -m bench.engines.submission_bridge --params FILE.json
 
-A submission serves on a port of a loopback that nobody outside can see, or on the Unix socket it is
-told of. Where it took the port, this forwards the socket to it, byte for byte. Knows a command and
-a port; knows no token. It prints `ready` once the submission says it is healthy, and ends with it.
+A submission serves on the port of its manifest, on a loopback that nobody else can see
+(`sandbox.own_network`), or on the Unix socket it is told of. Where it took the port, this forwards
+the socket to it, byte for byte. Knows a command and a port; knows no token. It prints `ready` once
+the submission says it is healthy, and ends with it.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from bench.engines.server_process import READY, SOCKET_NAME
+from bench.engines.server_process import NO_PORT, READY, SOCKET_NAME
 from bench.engines.submission_params import SubmissionParams
 
 _PR_SET_PDEATHSIG = 1
@@ -87,6 +88,9 @@ def _wait_until_healthy(params: SubmissionParams, served: "subprocess.Popen[byte
         if any(_is_healthy(params.port, path) for path in _HEALTH):
             return
         time.sleep(_POLL_SECONDS)
+    if not _has_ports() and not Path(SOCKET_NAME).exists():
+        sys.stdout.write(f"{NO_PORT}\n")
+        sys.stdout.flush()
     _leave(served)
 
 

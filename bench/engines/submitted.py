@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.artefacts.artefact import Artefact
-from bench.artefacts.vocabulary import KeptRows, control_ids
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.engines.engine import Generation, Ranked
 from bench.engines.llamacpp import CONTEXT_TOKENS, engine_version
+from bench.engines.rows import Rows
 from bench.engines.server_process import ServerProcess
 from bench.engines.submission_params import SubmissionParams
 from bench.submission import Manifest, read_manifest
@@ -41,7 +41,7 @@ class SubmittedEngine:
 
     def __init__(  # noqa: PLR0913  # each is one fact about the process
         self,
-        config: EngineConfig,
+        config: LlamaCppConfig,
         artefact: Artefact,
         *,
         folder: Path,
@@ -64,15 +64,15 @@ class SubmittedEngine:
 
         Raises:
             ConfigError: the manifest cannot be used.
-            JobError: `engine_died` or `engine_start_timeout`, with the end of its messages.
+            JobError: `engine_died`, `engine_start_timeout` or `no_port`, with the end of its
+                messages.
         """
         files = {str(p.relative_to(folder)): p.read_bytes() for p in _files_below(folder)}
         self._manifest = read_manifest(files)
         self._is_counted, self._peak_bytes = is_counted, 0
         self.version, self.config = engine_version(), config
         self.artefact, self.artefact_bytes = artefact.recipe_hash, artefact.bytes
-        self._model_path, kept = artefact.model_path, artefact.vocabulary
-        self._rows = None if kept is None else KeptRows(kept, artefact.model_path)
+        self._rows = Rows(artefact, context_tokens=CONTEXT_TOKENS)
         params = _params(config, artefact, self._manifest, folder, cores)
         readable = [folder, artefact.path.resolve()]
         readable += [artefact.drafter_path.resolve()] if artefact.drafter_path else []
@@ -82,6 +82,7 @@ class SubmittedEngine:
             start_seconds=start_seconds,
             request_seconds=request_seconds,
             readable=readable,
+            takes_network=True,
         )
 
     def clock(self) -> float:
@@ -116,7 +117,7 @@ class SubmittedEngine:
     ) -> Generation:
         """Emit exactly `max_tokens` greedy tokens; see `Engine.generate`."""
         asked: dict[str, object] = {
-            "prompt": self._fitting(self._rows_of(prompt_ids), room=max_tokens),
+            "prompt": self._rows.fitting(self._rows.of(prompt_ids), room=max_tokens),
             "max_tokens": max_tokens,
             "ignore_eos": True,
             "return_token_ids": True,
@@ -128,7 +129,7 @@ class SubmittedEngine:
         if self._is_counted and len(rows) != max_tokens:
             raise _rubbish(f"emitted {len(rows)} tokens instead of {max_tokens}")
         logprobs = _token_logprobs(choice, len(rows)) if with_logprobs else None
-        return Generation(self._full_ids(rows), None, logprobs)
+        return Generation(self._rows.ids(rows), None, logprobs)
 
     def ranked(
         self, context_ids: Sequence[int], target_ids: Sequence[int]
@@ -141,7 +142,7 @@ class SubmittedEngine:
             "prompt": prompt,
             "max_tokens": 1,
             "prompt_logprobs": _RIVALS,
-            "prompt_logprobs_start": len(self._rows_of(context_ids)),
+            "prompt_logprobs_start": len(self._rows.of(context_ids)),
         }
         said = self._choice(asked).get("prompt_logprobs")
         if not isinstance(said, list) or len(said) != len(prompt):
@@ -159,7 +160,7 @@ class SubmittedEngine:
 
     def lacks(self, token_ids: Sequence[int]) -> int:
         """Return how many of `token_ids` were not kept."""
-        return sum(map(self._lacks, token_ids))
+        return self._rows.lacks(token_ids)
 
     def close(self) -> None:
         """End its processes; safe to call twice."""
@@ -188,34 +189,11 @@ class SubmittedEngine:
 
         A token that was not kept is spelt by several rows that were.
         """
-        prompt, places = self._rows_of(context_ids), list[int | None]()
+        prompt, places = self._rows.of(context_ids), list[int | None]()
         for target in target_ids:
-            places.append(None if self._lacks(target) else len(prompt))
-            prompt += self._rows_of([target])
-        return self._fitting(prompt, room=1), places
-
-    def _rows_of(self, ids: Sequence[int]) -> list[int]:
-        return list(ids) if self._rows is None else self._rows.to_rows(ids)
-
-    def _fitting(self, rows: list[int], *, room: int) -> list[int]:
-        if len(rows) + room > CONTEXT_TOKENS:
-            raise ConfigError(
-                f"{len(rows)} tokens of context and {room} of output exceed {CONTEXT_TOKENS}",
-                code="context_too_long",
-                hint="Shorten the text",
-            )
-        return rows
-
-    def _full_ids(self, rows: Sequence[int]) -> tuple[int, ...]:
-        if self._rows is None:
-            return tuple(rows)
-        outside = [row for row in rows if not 0 <= row < len(self._rows.ids)]
-        if outside:
-            raise _rubbish(f"emitted token {outside[0]}, which it does not have")
-        return self._rows.to_ids(rows)
-
-    def _lacks(self, token: int) -> bool:
-        return self._rows is not None and self._rows.row(token) is None
+            places.append(None if self._rows.row(target) is None else len(prompt))
+            prompt += self._rows.of([target])
+        return self._rows.fitting(prompt, room=1), places
 
     def _ranked(self, row: int, place: object) -> Ranked:
         """Rank one token among those listed beside it that can be emitted."""
@@ -229,10 +207,8 @@ class SubmittedEngine:
 
     @cached_property
     def _control_rows(self) -> frozenset[str]:
-        """As they stand in JSON; read only when somebody ranks."""
-        ids = control_ids(self._model_path)
-        rows = ids if self._rows is None else map(self._rows.row, ids)
-        return frozenset(str(row) for row in rows if row is not None)
+        """As they stand in JSON."""
+        return frozenset(map(str, self._rows.control))
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -240,7 +216,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _params(
-    config: EngineConfig,
+    config: LlamaCppConfig,
     artefact: Artefact,
     manifest: Manifest,
     folder: Path,

@@ -4,8 +4,8 @@
 
 Every raw value is stored beside its limit, max(mean + 4 sd, 1.25 x largest, floor). Runs of one
 config share a launch and differ in private texts and seed; the texts are written for the purpose
-and thrown away. With --classes the file keeps what it says of the others. It takes the device lane:
-nothing else may be timed meanwhile.
+and thrown away, or come from --texts FILE where the reference cannot write them. With --classes the
+file keeps what it says of the others. It takes the device lane: nothing else is timed meanwhile.
 """
 
 import argparse
@@ -21,14 +21,17 @@ from typing import NamedTuple, cast, get_args
 
 from bench.artefacts.gguf_file import read_gguf
 from bench.challenge import VerificationRule
-from bench.challenge_files import SHIPPED, LoadedChallenge, Text
-from bench.config import EngineConfig, diff
+from bench.challenge_files import SHIPPED, LoadedChallenge, Text, load_challenge, read_texts
+from bench.config import diff
+from bench.configs.engine_config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
+from bench.engine_places import EnginePlaces, read_places
 from bench.engine_sources import LlamaCppSource
 from bench.failures import Blamed
 from bench.stamp import load_average, take_stamp
 from bench.verify.draw import allot, draw, texts_needed
 from bench.verify.hearing import Hearing
-from bench.verify.honest import honest_configs
+from bench.verify.honest import honest_configs, honest_on_device
 from bench.verify.request import VerifyRequest
 from bench.verify.thresholds import ClassLimits, Limit, Measure, NumericClass, Thresholds
 from bench.verify.verifier import hear, open_challenge, start
@@ -82,6 +85,9 @@ class Plan(NamedTuple):
     """Of each class, spread over its configs."""
     classes: tuple[NumericClass, ...]
     cache_folder: Path
+    texts: Path | None = None
+    """JSON Lines of private texts; None = the reference writes them."""
+    places: EnginePlaces | None = None
 
 
 class _Found:
@@ -120,17 +126,17 @@ def calibrate(plan: Plan, *, tell: Tell) -> Thresholds:
     with tempfile.TemporaryDirectory(prefix="paceline-calibration-") as scratch:
         base = VerifyRequest(
             challenge=plan.challenge,
-            config=EngineConfig(),
+            config=load_challenge(plan.challenge).challenge.baseline,
             claim=None,
             texts=(),
             seed=0,
             cache_folder=plan.cache_folder,
             reference_file=Path(scratch) / "reference.json",
+            places=plan.places,
         )
         loaded, rule = _opened(base)
-        texts = _texts(plan, rule, tell=tell)
-        shape = _model_shape(loaded, plan.cache_folder)
-        configs = honest_configs(loaded.challenge.baseline, layers=shape[0], tokens=shape[1])
+        texts = read_texts(plan.texts) if plan.texts else _texts(plan, rule, tell=tell)
+        configs = _honest(loaded, plan.cache_folder)
         found = {name: _Found() for name in plan.classes}
         hardware: dict[str, str | int | float] = {}
         for name, number, config in _in_turn(plan, configs):
@@ -219,6 +225,16 @@ def _texts(plan: Plan, rule: VerificationRule, *, tell: Tell) -> tuple[Text, ...
     return write_pool(request, tell=tell)
 
 
+def _honest(
+    loaded: LoadedChallenge, cache_folder: Path
+) -> Mapping[NumericClass, Sequence[EngineConfig]]:
+    baseline = loaded.challenge.baseline
+    if not isinstance(baseline, LlamaCppConfig):
+        return honest_on_device(baseline)
+    layers, tokens = _model_shape(loaded, cache_folder)
+    return honest_configs(baseline, layers=layers, tokens=tokens)
+
+
 def _model_shape(loaded: LoadedChallenge, cache_folder: Path) -> tuple[int, int]:
     with ExitStack() as stack:
         source = LlamaCppSource(loaded.challenge, cache_folder)
@@ -256,12 +272,17 @@ def main(argv: list[str] | None = None, *, lane: Lane = device_lane) -> int:
     parser.add_argument("--runs", type=int, default=ENOUGH_RUNS, help="of each numeric class")
     parser.add_argument("--classes", default=",".join(get_args(NumericClass)))
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="folder of weight files")
+    parser.add_argument("--texts", type=Path, help="private texts; default: they are written")
+    parser.add_argument("--places", type=Path, help="as of python -m bench")
     parser.add_argument("--out", type=Path, help="default: beside the shipped challenge")
     arguments = parser.parse_args(argv)
     classes = cast("tuple[NumericClass, ...]", tuple(arguments.classes.split(",")))
-    plan = Plan(arguments.challenge, arguments.runs, classes, arguments.cache.resolve())
+    cache_folder = arguments.cache.resolve()
     out = arguments.out or SHIPPED / arguments.challenge / "thresholds.json"
     try:
+        places = read_places(arguments.places.resolve()) if arguments.places else None
+        texts = arguments.texts
+        plan = Plan(arguments.challenge, arguments.runs, classes, cache_folder, texts, places)
         with lane("cpu"):
             found = calibrate(plan, tell=_tell)
     except PacelineError as error:

@@ -21,7 +21,8 @@ REPEATS = 3
 class Declared(NamedTuple):
     """What a config says it can emit, in the full vocabulary's ids."""
 
-    every: Container[int]
+    every: Container[int] | None
+    """None: whatever comes is looked up nowhere."""
     words: Sequence[int]
     """Ordinary tokens only: no control, byte or special ones."""
 

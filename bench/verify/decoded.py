@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bench.engines.engine import Ranked
 from bench.perplexity import CONTEXT_TOKENS
 from bench.verification import TestName
-from bench.verify.canaries import choose, compare
+from bench.verify.canaries import PATTERN, Canary, choose, compare
 from bench.verify.evidence import Part
 from bench.verify.hearing import Answer, Hearing
 from bench.verify.likelihood import (
@@ -21,6 +21,7 @@ from bench.verify.likelihood import (
     summary,
 )
 from bench.verify.memory import Greedy
+from bench.verify.watched import Request
 
 COMPARED = 4
 """Served texts beside which the reference writes its own: 384 tokens of it would take 11 s."""
@@ -97,15 +98,23 @@ def judge_strict(hearing: Hearing, views: Views) -> None:
     hearing.add(Part("strict", worst, "nats", detail=said))
 
 
-def probe_shape(hearing: Hearing, views: Views) -> None:
-    """Ask again with log-probabilities: the same tokens must come, and the twin's numbers."""
-    worst, differences, asked = 0.0, list[float](), 0
-    for one in hearing.served:
-        served, view = one.token_ids[:PROBE_TOKENS], views[one.prompt.id]
-        with hearing.launch.blame("candidate"):
-            came = hearing.launch.candidate.generate(
-                one.prompt.token_ids, tokens=len(served), with_logprobs=True
+def ask_again(hearing: Hearing) -> list[Request]:
+    """Ask the candidate for what it served once more, with log-probabilities."""
+    launch = hearing.launch
+    with launch.blame("candidate"):
+        return [
+            launch.candidate.generate(
+                one.prompt.token_ids, tokens=len(one.token_ids[:PROBE_TOKENS]), with_logprobs=True
             )
+            for one in hearing.served
+        ]
+
+
+def judge_again(hearing: Hearing, views: Views, again: Sequence[Request]) -> None:
+    """Compare what came again: the same tokens must come, and the twin's numbers."""
+    worst, differences, asked = 0.0, list[float](), 0
+    for one, came in zip(hearing.served, again, strict=True):
+        served, view = one.token_ids[:PROBE_TOKENS], views[one.prompt.id]
         place = first_divergence(came.token_ids, served)
         if place is not None:
             worst = max(worst, *_parting(hearing, one, came.token_ids[place], view, place))
@@ -136,29 +145,39 @@ def _parting(
 
 
 def _speculates(hearing: Hearing) -> bool:
-    return hearing.launch.request.config.speculation.kind != "none"
+    return hearing.launch.request.config.speculates
 
 
-def judge_canaries(hearing: Hearing) -> None:
-    """Let candidate and twin copy rare tokens of the vocabulary that the config declares."""
+def ask_canaries(hearing: Hearing) -> list[tuple[int, ...]]:
+    """Let the candidate copy rare tokens of the vocabulary that the config declares."""
     launch = hearing.launch
-    begin = launch.ids(hearing.texts.scored[0])[:CONTEXT_TOKENS]
-    seed, count = launch.request.seed, launch.rule.canaries
-    canaries = choose(launch.declared.words, count=count, begin=begin, seed=seed)
+    with launch.blame("candidate"):
+        return [
+            launch.candidate.generate(one.prompt_ids, tokens=len(one.expected)).token_ids
+            for one in _canaries(hearing)
+        ]
+
+
+def judge_canaries(hearing: Hearing, given: Sequence[tuple[int, ...]]) -> None:
+    """Compare with what the twin copies."""
+    launch, canaries = hearing.launch, _canaries(hearing)
     with launch.blame("baseline"):
         twin = [
             launch.twin.generate(one.prompt_ids, max_tokens=len(one.expected)).token_ids
-            for one in canaries
-        ]
-    with launch.blame("candidate"):
-        given = [
-            launch.candidate.generate(one.prompt_ids, tokens=len(one.expected)).token_ids
             for one in canaries
         ]
     found = compare(canaries, twin, given)
     share = found.missed / found.asked if found.asked else 0.0
     detail = f"{found.missed} of {found.asked} tokens missed"
     hearing.add(Part("canaries", share, "share", detail=detail))
+
+
+def _canaries(hearing: Hearing) -> tuple[Canary, ...]:
+    launch = hearing.launch
+    begin = launch.ids(hearing.texts.scored[0])[:CONTEXT_TOKENS]
+    seed, words = launch.request.seed, launch.declared.words
+    count = min(launch.rule.canaries, len(words) // PATTERN)
+    return choose(words, count=count, begin=begin, seed=seed)
 
 
 def _plain(hearing: Hearing, one: Answer) -> tuple[int, ...]:

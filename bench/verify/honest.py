@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from bench.config import Changes, EngineConfig, apply_changes
+from bench.config import Changes, apply_changes
+from bench.configs.engine_config import EngineConfig
 from bench.verify.thresholds import NumericClass
 
 DRAFTER_STEP = 2
@@ -39,6 +40,21 @@ def honest_configs(
             cache,
             {**shipped, **drafter},
         ),
+    }
+    return {
+        name: tuple(apply_changes(baseline, one) for one in several)
+        for name, several in changes.items()
+    }
+
+
+def honest_on_device(
+    baseline: EngineConfig,
+) -> Mapping[NumericClass, tuple[EngineConfig, ...]]:
+    """Return honest configs of the `vllm` engine, whose levers need no look at the model."""
+    look_up: Changes = {"speculation": {"kind": "ngram", "draft_tokens": 4}}
+    changes: dict[NumericClass, tuple[Changes, ...]] = {
+        "exact": ({}, look_up, {"enforce_eager": True}),
+        "quantised": ({"quantization": "fp8"}, {"quantization": "fp8", **look_up}),
     }
     return {
         name: tuple(apply_changes(baseline, one) for one in several)

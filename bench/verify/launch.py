@@ -5,23 +5,25 @@
     twin       the candidate's own weights and settings, speculation off, on our own server: what
                the candidate ought to be
 
-At most three are loaded at once. Knows how they start and whom to blame; knows no test.
+At most three are loaded at once; where the device holds one engine, asking for the next ends the
+one before. Knows how they start and whom to blame; knows no test.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from bench.challenge import VerificationRule
-from bench.challenge_files import LoadedChallenge, Text
-from bench.config import EngineConfig, Speculation
-from bench.engine_sources import LlamaCppSource
+from bench.challenge_files import Ids, LoadedChallenge, Text
+from bench.configs.engine_config import EngineConfig
+from bench.engine_sources import EngineSource, LlamaCppSource
 from bench.engines.engine import Engine
 from bench.failures import Blamed, Deadline
 from bench.measurement import Side
 from bench.pairs import Prompt
+from bench.perplexity import Passage, passage_of
 from bench.placement import available_cores, engine_cores
 from bench.stamp import cpu_model
 from bench.verify.canaries import Declared, declared_ids
@@ -30,6 +32,7 @@ from bench.verify.request import VerifyRequest
 from bench.verify.watched import Watched
 
 T = TypeVar("T")
+Role = Literal["reference", "candidate", "twin"]
 
 OWN_SHARE = 0.9
 """Of the limit, after which it ends itself; the sandbox comes later and cannot say why."""
@@ -44,7 +47,7 @@ class Launch:
         loaded: LoadedChallenge,
         rule: VerificationRule,
         *,
-        source: LlamaCppSource,
+        source: EngineSource,
         stack: ExitStack,
         blame: Blamed,
     ) -> None:
@@ -56,20 +59,22 @@ class Launch:
         """
         self.request, self.loaded, self.rule = request, loaded, rule
         self.blame, self._source, self._stack = blame, source, stack
+        self.is_alone = bool(loaded.challenge.protocol.alone)
         self._engines: list[Engine] = []
+        self._running: dict[Role, Engine] = {}
         self._deadline = Deadline()
-        self._ids: dict[str, tuple[int, ...]] = {}
+        self._ids: dict[bytes, Ids] = {}
         stack.callback(self._deadline.clear)
         self.limit(loaded.challenge.quotas.build_seconds)
-        self.reference = self._start(self._plain, "baseline", cores=self._cores_aside())
+        if not self.is_alone:
+            self._engine("reference")
         self._public_ids = self._tokens_of_public_texts()
+        for text in request.texts:
+            self.ids(text)  # now, for later the reference is busy, or gone
         with blame("candidate"):
-            artefact = source.artefact(request.config, public_ids=self._public_ids)
-            self.declared: Declared = declared_ids(artefact)
-        candidate = self._start(request.config, "candidate")
-        self.candidate = Watched(candidate, vocabulary=self.declared.every)
-        self.memory = ReferenceMemory(self.reference, request.reference_file, key=self._key())
-        stack.callback(self.memory.save)
+            self.declared = self._declared()
+        every = self.declared.every
+        self.candidate = Watched(self._engine("candidate"), vocabulary=every)
         self._clerk = stack.enter_context(ThreadPoolExecutor(1))
 
     @property
@@ -82,15 +87,32 @@ class Launch:
         """Of the published weights."""
         return self._source.model_sha256
 
-    @cached_property
+    @property
+    def reference(self) -> Engine:
+        """The challenge's baseline."""
+        return self._engine("reference")
+
+    @property
     def twin(self) -> Engine:
         """The candidate's weights and settings, speculation off, on our server."""
-        plain = self.request.config.model_copy(update={"speculation": Speculation()})
-        return self._start(plain, "baseline")
+        return self._engine("twin")
+
+    @cached_property
+    def memory(self) -> ReferenceMemory:
+        """What the reference has said, on this machine, ever."""
+        memory = ReferenceMemory(self.reference, self.request.reference_file, key=self._key())
+        self._stack.callback(memory.save)
+        return memory
 
     @contextmanager
     def baseline(self) -> Iterator[Watched]:
-        """The baseline beside the candidate, as long as both are timed."""
+        """The baseline beside the candidate, as long as both are timed.
+
+        Where nothing depends on cores, the reference is as good, and one start less.
+        """
+        if not self._plain.cpu_threads:
+            yield Watched(self.reference, vocabulary=None)
+            return
         engine = self._start(self._plain, "baseline")
         try:
             yield Watched(engine, vocabulary=None)
@@ -118,11 +140,19 @@ class Launch:
 
         self._deadline.set(OWN_SHARE * seconds, end_engines)
 
-    def ids(self, text: Text) -> tuple[int, ...]:
+    def ids(self, text: Text) -> Ids:
         """Return the text in the full vocabulary's ids; asks the reference the first time."""
-        if text.text not in self._ids:
-            self._ids[text.text] = self.reference.tokenize(text.text)
-        return self._ids[text.text]
+        given = text.ids
+        if given is not None:
+            return given
+        if text.content not in self._ids:
+            assert text.text is not None
+            self._ids[text.content] = self.reference.tokenize(text.text)
+        return self._ids[text.content]
+
+    def passage(self, text: Text) -> Passage:
+        """Return what of a text is given and what is scored."""
+        return passage_of(text, self.ids(text))
 
     def prompts(self, texts: Sequence[Text]) -> list[Prompt]:
         """Return the texts cut to the protocol's prompt length."""
@@ -135,19 +165,59 @@ class Launch:
 
     def _cores_aside(self) -> tuple[int, ...] | None:
         """Return cores for the reference that the candidate leaves free; None: there are none."""
-        busy = engine_cores(self.request.config.threads)
+        wanted = self._plain.cpu_threads
+        if self.is_alone or not wanted or not self.request.config.cpu_threads:
+            return None  # they share a device
+        busy = engine_cores(self.request.config.cpu_threads)
         free = tuple(core for core in available_cores() if core not in busy)
-        return free[: self._plain.threads] if len(free) >= self._plain.threads else None
+        return free[:wanted] if len(free) >= wanted else None
+
+    def _engine(self, role: Role) -> Engine:
+        """Return the engine in a role, started now if it does not run."""
+        if role in self._running:
+            return self._running[role]
+        if self.is_alone:
+            self._end_all()
+        if role == "reference":
+            engine = self._start(self._plain, "baseline", cores=self._cores_aside())
+        elif role == "candidate":
+            engine = self._start(self.request.config, "candidate")
+        else:
+            engine = self._start(self.request.config.without_speculation(), "baseline")
+        self._running[role] = engine
+        return engine
+
+    def _end_all(self) -> None:
+        for engine in self._running.values():
+            engine.close()
+        self._running.clear()
 
     def _start(
         self, config: EngineConfig, side: Side, *, cores: Sequence[int] | None = None
     ) -> Engine:
-        ids = self._public_ids if config.weights.vocabulary is not None else ()
+        ids = self._public_ids if config.has_reduced_vocabulary else ()
         with self.blame(side):
-            engine = self._source.prepare(config, side, public_ids=ids, cores=cores)()
+            if isinstance(self._source, LlamaCppSource):
+                start = self._source.prepare(config, side, public_ids=ids, cores=cores)
+            else:
+                start = self._source.prepare(config, side, public_ids=ids)
+            engine = start()
         self._stack.callback(engine.close)
         self._engines.append(engine)
         return engine
+
+    def _declared(self) -> Declared:
+        """Return what the config says it can emit; of engines without a list, all tokens.
+
+        Canaries are then drawn from the tokens of all texts at hand, private ones among them.
+        """
+        if isinstance(self._source, LlamaCppSource):
+            return declared_ids(
+                self._source.artefact(self.request.config, public_ids=self._public_ids)
+            )
+        private = (token for text in self.request.texts for token in self.ids(text)[1:])
+        firsts: Collection[int] = {self.ids(text)[0] for text in self.request.texts}
+        return Declared(None, sorted({*self._public_ids, *private} - set(firsts)))
 
     def _tokens_of_public_texts(self) -> list[int]:
         """In the harness's order, so that a keep-set fitted to them is the one measured there."""

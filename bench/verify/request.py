@@ -9,7 +9,8 @@ from pathlib import Path
 from pydantic import Field
 
 from bench.challenge_files import Text
-from bench.config import EngineConfig
+from bench.config import AnyConfig
+from bench.engine_places import EnginePlaces
 from bench.engines.llamacpp import OWN_SERVER
 from bench.frozen import Frozen
 
@@ -27,7 +28,7 @@ class VerifyRequest(Frozen):
 
     challenge: str
     """Name, file or folder; it must have a `[verification]` section."""
-    config: EngineConfig
+    config: AnyConfig
     claim: Claim | None
     """None: nothing was claimed, the private speed is only reported."""
     texts: tuple[Text, ...]
@@ -37,6 +38,8 @@ class VerifyRequest(Frozen):
     """Shared by all sessions: weight files."""
     reference_file: Path
     """What the reference said about private texts, kept between verifications; private itself."""
+    places: EnginePlaces | None = None
+    """Where the engines are that run in a Python of their own, or elsewhere."""
     submission: Path | None = None
     """Folder of the attempt's own code, which serves the candidate instead of `server`."""
     server: str = OWN_SERVER

@@ -17,17 +17,32 @@ _HOPELESS_NATS = 100.0
 
 def score_text(hearing: Hearing) -> None:
     """Score private text with candidate and reference: what it lacks, and what it costs."""
-    launch, targets = hearing.launch, _targets(hearing)
-    expected = launch.beside(
-        lambda: [one for passage in targets.passages for one in launch.memory.logprobs(passage)]
-    )
-    with launch.blame("candidate"):
-        engine = launch.candidate.engine
-        answers = [engine.logprobs(one.context, one.targets) for one in targets.passages]
+    launch = hearing.launch
+    expected = launch.beside(lambda: ask_reference(hearing))
+    ask_candidate(hearing)
     with launch.blame("baseline"):
         reference = expected.result()
-    launch.memory.save()
+    judge(hearing, reference)
+
+
+def ask_candidate(hearing: Hearing) -> None:
+    """Keep what the candidate says of the private targets."""
+    launch = hearing.launch
+    with launch.blame("candidate"):
+        engine = launch.candidate.engine
+        answers = [engine.logprobs(one.context, one.targets) for one in _targets(hearing).passages]
     hearing.scored = tuple(one for passage in answers for one in passage)
+
+
+def ask_reference(hearing: Hearing) -> list[float]:
+    """Return what the reference says of the private targets."""
+    memory = hearing.launch.memory
+    return [one for passage in _targets(hearing).passages for one in memory.logprobs(passage)]
+
+
+def judge(hearing: Hearing, reference: list[float]) -> None:
+    """Compare what candidate and reference said: what it lacks, and what it costs."""
+    hearing.launch.memory.save()
     _judge_missing(hearing)
     _judge_perplexity(hearing, reference)
 
@@ -44,7 +59,7 @@ def judge_path(hearing: Hearing) -> None:
 
 
 def _targets(hearing: Hearing) -> Targets:
-    every = make_targets([hearing.launch.ids(text) for text in hearing.texts.scored])
+    every = make_targets([hearing.launch.passage(text) for text in hearing.texts.scored])
     return every.between(0, min(hearing.launch.rule.perplexity_tokens, every.total()))
 
 

@@ -49,12 +49,15 @@ def serve(
     *,
     blame: Callable[[Side], object],
 ) -> list[Timed]:
-    """Return every request of the stream; it ends where the candidate miscounts."""
+    """Return every request of the stream; it ends where the candidate miscounts.
+
+    Without a baseline among `engines` the candidate is served alone.
+    """
     out: list[Timed] = []
     order: tuple[Side, ...] = ("candidate", "baseline")
     for number, one in enumerate(rounds):
         for side in order if number % 2 == 0 else order[::-1]:
-            if side == "baseline" and one.kind == "served":
+            if side not in engines or (side == "baseline" and one.kind == "served"):
                 continue
             before = engines["candidate"].engine.cpu_seconds()
             with blame(side):  # type: ignore[attr-defined]
@@ -114,6 +117,12 @@ def ratios(timed: Sequence[Timed], kept: Sequence[Sample], kind: Kind) -> tuple[
         for (number, side), own in sorted(seconds.items())
         if side == "candidate" and (number, "baseline") in seconds
     )
+
+
+def of_kind(timed: Sequence[Timed], kept: Sequence[Sample], kind: Kind) -> tuple[Sample, ...]:
+    """Return the samples of a kind, both sides, disturbed ones included."""
+    pairs = zip(timed, kept, strict=True)
+    return tuple(sample for one, sample in pairs if one.round.kind == kind)
 
 
 def speeds(timed: Sequence[Timed], kept: Sequence[Sample], kind: Kind, side: Side) -> list[float]:

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from bench.challenge import VerificationRule
 from bench.challenge_files import SHIPPED, LoadedChallenge
-from bench.config import EngineConfig
+from bench.configs.engine_config import EngineConfig
 from bench.frozen import Frozen, parse
 from sandbox.errors import ConfigError
 
@@ -79,11 +79,7 @@ class Thresholds(Frozen):
 
 def numeric_class(config: EngineConfig) -> NumericClass:
     """Return the class that the coarsest part of `config` belongs to."""
-    weights = config.weights
-    used = {weights.head, weights.attention, weights.feed_forward}
-    used |= {override.format for override in weights.overrides}
-    used |= {config.cache_type_k, config.cache_type_v}
-    return "exact" if used <= _SIXTEEN else "quantised"
+    return "exact" if config.is_sixteen_bit else "quantised"
 
 
 def load_thresholds(loaded: LoadedChallenge) -> Thresholds:

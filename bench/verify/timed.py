@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from bench import cost_model
+from bench.alone import speedup_of
 from bench.bootstrap import PAIR_NOISE
 from bench.measurement import Interval, Sample, Side
 from bench.noise import interval
@@ -16,9 +17,11 @@ from bench.verify.evidence import ONE_SIDED, Part
 from bench.verify.hearing import Answer, Hearing
 from bench.verify.likelihood import standard_error, thirds
 from bench.verify.stream import (
+    Kind,
     Round,
     Timed,
     idle_cores,
+    of_kind,
     plan,
     ratios,
     samples,
@@ -46,13 +49,21 @@ the 26.7 GB/s of one core (reference machine), so 1.35 is all there is; rounded 
 
 def time_stream(hearing: Hearing) -> None:
     """Serve the shuffled stream; keep its samples and tokens, and judge its times."""
-    launch, warmup, rounds = hearing.launch, _warmup(hearing), _rounds(hearing)
+    launch = hearing.launch
+    if launch.is_alone:
+        _stream(hearing, {"candidate": launch.candidate})
+        return
     with launch.baseline() as baseline:
         engines: dict[Side, Watched] = {"candidate": launch.candidate, "baseline": baseline}
-        threads = {side: one.engine.config.threads for side, one in engines.items()}
-        with harness_aside(min(threads.values())):
-            serve(warmup, engines, blame=launch.blame)
-            timed = serve(rounds, engines, blame=launch.blame)
+        _stream(hearing, engines)
+
+
+def _stream(hearing: Hearing, engines: dict[Side, Watched]) -> None:
+    launch, warmup, rounds = hearing.launch, _warmup(hearing), _rounds(hearing)
+    threads = {side: one.engine.config.cpu_threads for side, one in engines.items()}
+    with harness_aside(min(threads.values())):
+        serve(warmup, engines, blame=launch.blame)
+        timed = serve(rounds, engines, blame=launch.blame)
     min_share = launch.loaded.challenge.protocol.min_cpu_share
     kept = samples(timed, threads, min_cpu_share=min_share)
     hearing.samples += kept
@@ -61,7 +72,7 @@ def time_stream(hearing: Hearing) -> None:
     _keep_answers(hearing, timed)
     _judge_speed(hearing, timed, kept)
     _judge_shape(hearing, timed, kept)
-    hearing.add(_roofline(hearing, kept))
+    _judge_roofline(hearing, kept)
     idle = idle_cores(timed)
     if idle is not None:
         hearing.add(Part("idle_work", idle, "cores", limit=IDLE_CORES_CAP))
@@ -71,8 +82,8 @@ def time_repeats(hearing: Hearing) -> None:
     """Serve each of some new prompts twice in direct succession."""
     launch, gains = hearing.launch, list[float]()
     protocol = launch.loaded.challenge.protocol
-    least = protocol.min_cpu_share * launch.request.config.threads
-    with launch.blame("candidate"), harness_aside(launch.request.config.threads):
+    least = protocol.min_cpu_share * launch.request.config.cpu_threads
+    with launch.blame("candidate"), harness_aside(launch.request.config.cpu_threads):
         for prompt in launch.prompts(hearing.texts.repeated):
             first, again = (
                 launch.candidate.generate(prompt.token_ids, tokens=protocol.output_tokens)
@@ -133,12 +144,19 @@ def _answer(one: Timed) -> Answer:
 
 
 def _judge_speed(hearing: Hearing, timed: list[Timed], kept: tuple[Sample, ...]) -> None:
-    request = hearing.launch.request
+    request, stated = hearing.launch.request, hearing.launch.loaded.challenge.stated
     private = _private(hearing, timed, kept)
-    own = interval(private, seed=request.seed)
+    own = _speedup(hearing, timed, kept, "private")
+    assert own is not None
+    if hearing.launch.is_alone and stated is not None:
+        usual = stated.tokens_per_second
+        fast = own.estimate * usual
+    else:
+        usual = median(speeds(timed, kept, "private", "baseline"))
+        fast = median(speeds(timed, kept, "private", "candidate"))
     hearing.speed = PrivateSpeed(
-        tokens_per_second=median(speeds(timed, kept, "private", "candidate")),
-        baseline_tokens_per_second=median(speeds(timed, kept, "private", "baseline")),
+        tokens_per_second=fast,
+        baseline_tokens_per_second=usual,
         speedup=own.estimate,
         low=own.low,
         high=own.high,
@@ -157,20 +175,43 @@ def _judge_speed(hearing: Hearing, timed: list[Timed], kept: tuple[Sample, ...])
                 detail=f"private {own.estimate:.3f}, claimed {request.claim.speedup:.3f}",
             )
         )
-    public = ratios(timed, kept, "public")
-    if not public:
+    shown = _speedup(hearing, timed, kept, "public")
+    if shown is None:
         return  # all disturbed: nothing to compare
-    shown = interval(public, seed=request.seed)
     drop = math.log(shown.estimate / own.estimate)
     noise = ONE_SIDED * math.hypot(_error(own), _error(shown))
     # Beyond its noise, and beyond the cap: whichever asks for more.
     hearing.add(Part("public_drop", drop, "ln ratio", limit=max(DROP_CAP, noise)))
 
 
+def _speedup(
+    hearing: Hearing, timed: list[Timed], kept: tuple[Sample, ...], kind: Kind
+) -> Interval | None:
+    """Return the speed over the baseline's on prompts of a kind, as the harness works it out."""
+    found = _ratios(hearing, timed, kept, kind)
+    if not found:
+        return None
+    seed, stated = hearing.launch.request.seed, hearing.launch.loaded.challenge.stated
+    if not hearing.launch.is_alone or stated is None:
+        return interval(found, seed=seed)
+    return speedup_of(of_kind(timed, kept, kind), stated.tokens_per_second, seed=seed)
+
+
+def _ratios(
+    hearing: Hearing, timed: list[Timed], kept: tuple[Sample, ...], kind: Kind
+) -> tuple[float, ...]:
+    """Return the ratios of a kind's rounds; alone, of each request over the stated baseline."""
+    stated = hearing.launch.loaded.challenge.stated
+    if not hearing.launch.is_alone or stated is None:
+        return ratios(timed, kept, kind)
+    own = speeds(timed, kept, kind, "candidate")
+    return tuple(one / stated.tokens_per_second for one in own)
+
+
 def _judge_shape(hearing: Hearing, timed: list[Timed], kept: tuple[Sample, ...]) -> None:
-    private = [math.log(one) for one in ratios(timed, kept, "private")]
+    private = [math.log(one) for one in _ratios(hearing, timed, kept, "private")]
     long = [math.log(one) for one in ratios(timed, kept, "long")]
-    if long:
+    if long:  # alone there are none: nothing would tell a long request's own cost from a cheat's
         lost = median(private) - median(long)
         hearing.add(Part("timing_shape", lost, "ln ratio", noise=_noise(private, long)))
     first, last = thirds(private)
@@ -179,22 +220,29 @@ def _judge_shape(hearing: Hearing, timed: list[Timed], kept: tuple[Sample, ...])
     hearing.add(Part("timing_shape", moved, "ln ratio", measure="timing_drift", noise=noise))
 
 
-def _roofline(hearing: Hearing, kept: tuple[Sample, ...]) -> Part:
-    """Return the fastest request beside what memory allows; rejected samples count too."""
-    launch = hearing.launch
-    reference, candidate = launch.reference, launch.candidate.engine
-    speculation = launch.request.config.speculation
-    usual = _best(kept, "baseline") * reference.artefact_bytes / reference.config.threads
-    per_thread = max(cost_model.CORE_BYTES_PER_SECOND, BANDWIDTH_ROOM * usual)
-    bound = per_thread * candidate.config.threads / candidate.artefact_bytes
-    steps = 1 if speculation.kind == "none" else speculation.draft_tokens + 1
+def _judge_roofline(hearing: Hearing, kept: tuple[Sample, ...]) -> None:
+    """Compare the fastest request with what memory allows; rejected samples count too."""
+    launch, candidate = hearing.launch, hearing.launch.candidate.engine
+    threads = candidate.config.cpu_threads
+    at_best = launch.rule.device_bytes_per_second
+    memory = cost_model.CORE_BYTES_PER_SECOND * threads if threads else at_best
+    if memory is None:
+        return
+    if not launch.is_alone:
+        usual = _best(kept, "baseline") * launch.reference.artefact_bytes
+        share = threads / launch.reference.config.cpu_threads if threads else 1.0
+        memory = max(memory, BANDWIDTH_ROOM * usual * share)
+    bound = memory / candidate.artefact_bytes
+    steps = launch.request.config.longest_step_tokens
     fastest = _best(kept, "candidate")
-    return Part(
-        "roofline",
-        fastest / bound,
-        "ratio",
-        limit=float(steps),
-        detail=f"{fastest:.1f} tokens/s, bound {bound:.1f} a step of at most {steps}",
+    hearing.add(
+        Part(
+            "roofline",
+            fastest / bound,
+            "ratio",
+            limit=float(steps),
+            detail=f"{fastest:.1f} tokens/s, bound {bound:.1f} a step of at most {steps}",
+        )
     )
 
 
@@ -203,7 +251,7 @@ def _best(kept: tuple[Sample, ...], side: Side) -> float:
 
 
 def _private(hearing: Hearing, timed: list[Timed], kept: tuple[Sample, ...]) -> tuple[float, ...]:
-    found = ratios(timed, kept, "private")
+    found = _ratios(hearing, timed, kept, "private")
     if not found:
         # As in the harness: blame the candidate only where the baseline had its core.
         lost = {sample.side for sample in kept if sample.rejected}

@@ -14,7 +14,7 @@ import rfc8785
 
 from bench.challenge import VerificationRule
 from bench.challenge_files import LoadedChallenge, load_challenge
-from bench.engine_sources import LlamaCppSource, Submission
+from bench.engine_sources import EngineSource, LlamaCppSource, Submission, open_source
 from bench.failures import Blamed, outcome_of
 from bench.measurement import JobOutcome, Side
 from bench.pairs import tokens_sha256
@@ -27,7 +27,13 @@ from bench.verify.hearing import HARD, ORDER, Hearing
 from bench.verify.launch import Launch
 from bench.verify.request import VerifyRequest
 from bench.verify.thresholds import Thresholds, load_thresholds, numeric_class
+from bench.verify.watched import Request
 from sandbox.errors import ConfigError
+
+UNVERIFIED = ("simulated", "reported", "openai")
+"""Engines of which nobody can start a second one to compare with."""
+SEVERAL_STARTS = 2
+"""Reference and twin, which follow the candidate where the device holds one engine."""
 
 Tell = Callable[[str], None]
 """Takes a line of progress, for people."""
@@ -49,7 +55,7 @@ def verify(request: VerifyRequest, *, tell: Tell = lambda _line: None) -> JobOut
             before = load_average()
             tell("weights and start")
             launch = start(request, loaded, rule, stack=stack, blame=blame)
-            launch.limit(rule.wall_seconds)
+            launch.limit(_limit(loaded, rule))
             hearing = Hearing(launch, texts)
             hear(hearing, tell)
             found = _verification(hearing, thresholds, before, time.monotonic() - started)
@@ -68,7 +74,7 @@ def open_challenge(request: VerifyRequest) -> tuple[LoadedChallenge, Verificatio
     """
     loaded = load_challenge(request.challenge)
     rule = loaded.challenge.verification
-    if rule is None or loaded.challenge.engine != "llamacpp":
+    if rule is None or loaded.challenge.engine in UNVERIFIED:
         raise ConfigError(
             f"nothing is verified in challenge {loaded.challenge.name!r}",
             code="not_verified",
@@ -86,15 +92,25 @@ def start(
     blame: Blamed,
 ) -> Launch:
     """Return reference and candidate, started; `stack` ends them."""
-    submission = Submission(request.server, request.server_folder)
     own_code: dict[Side, Path] = {}
     if request.submission is not None:
         own_code["candidate"] = request.submission
-    source = LlamaCppSource(
-        loaded.challenge, request.cache_folder, submission=submission, submitted=own_code
+    challenge, source = loaded.challenge, None
+    if challenge.engine == "llamacpp":
+        submission = Submission(request.server, request.server_folder)
+        source = LlamaCppSource(
+            challenge, request.cache_folder, submission=submission, submitted=own_code
+        )
+    opened: EngineSource = source or open_source(
+        challenge.engine,
+        challenge,
+        cache_folder=request.cache_folder,
+        seed=request.seed,
+        submitted=own_code,
+        places=request.places,
     )
-    stack.callback(source.close)
-    return Launch(request, loaded, rule, source=source, stack=stack, blame=blame)
+    stack.callback(opened.close)
+    return Launch(request, loaded, rule, source=opened, stack=stack, blame=blame)
 
 
 def hear(hearing: Hearing, tell: Tell, *, to_the_end: bool = False) -> None:
@@ -102,6 +118,9 @@ def hear(hearing: Hearing, tell: Tell, *, to_the_end: bool = False) -> None:
 
     `to_the_end` goes on where perplexity fails: a calibration wants every number.
     """
+    if hearing.launch.is_alone:
+        _hear_alone(hearing, tell, to_the_end=to_the_end)
+        return
     tell("scoring private text")
     scored_text.score_text(hearing)
     if _is_over(hearing) and not to_the_end:
@@ -123,11 +142,45 @@ def _hear_served(hearing: Hearing, tell: Tell) -> None:
     decoded.judge_strict(hearing, views)
     scored_text.judge_path(hearing)
     tell("asking in other ways")
-    decoded.probe_shape(hearing, views)
-    decoded.judge_canaries(hearing)
+    decoded.judge_again(hearing, views, decoded.ask_again(hearing))
+    decoded.judge_canaries(hearing, decoded.ask_canaries(hearing))
     tell("waiting for the reference")
     with hearing.launch.blame("baseline"):
         decoded.judge_served(hearing, opinion.result())
+
+
+def _hear_alone(hearing: Hearing, tell: Tell, *, to_the_end: bool) -> None:
+    """Run the same phases sorted by engine: candidate, then reference, then twin."""
+    candidate = hearing.launch.candidate
+    tell("candidate alone: scoring, timing, asking in other ways")
+    scored_text.ask_candidate(hearing)
+    timed.time_stream(hearing)
+    again, copied = list[Request](), list[tuple[int, ...]]()
+    if not candidate.miscount():
+        timed.time_repeats(hearing)
+        again, copied = decoded.ask_again(hearing), decoded.ask_canaries(hearing)
+    hearing.add(timed.completeness(hearing))
+    tell("reference: weights and start, scoring")
+    with hearing.launch.blame("baseline"):
+        expected = scored_text.ask_reference(hearing)
+    scored_text.judge(hearing, expected)
+    if candidate.miscount() or (_is_over(hearing) and not to_the_end):
+        return
+    with hearing.launch.blame("baseline"):
+        opinion = decoded.ask_reference(hearing)
+    decoded.judge_served(hearing, opinion)
+    tell("twin: weights and start, scoring")
+    views = decoded.judge_self(hearing)
+    decoded.judge_strict(hearing, views)
+    scored_text.judge_path(hearing)
+    decoded.judge_again(hearing, views, again)
+    decoded.judge_canaries(hearing, copied)
+
+
+def _limit(loaded: LoadedChallenge, rule: VerificationRule) -> float:
+    """Return the seconds a verification may take once candidate and reference run, or one does."""
+    starts = SEVERAL_STARTS if loaded.challenge.protocol.alone else 0
+    return rule.wall_seconds + starts * loaded.challenge.quotas.build_seconds
 
 
 def _is_over(hearing: Hearing) -> bool:

@@ -22,6 +22,7 @@ from queue import SimpleQueue
 from pydantic import Field
 
 from bench.challenge_files import Text, load_challenge
+from bench.configs.llamacpp import as_llamacpp
 from bench.engine_sources import LlamaCppSource
 from bench.engines.llamacpp import LlamaCppEngine
 from bench.frozen import Frozen, parse
@@ -68,7 +69,8 @@ def write_pool(request: PoolRequest, *, tell: Tell) -> tuple[Text, ...]:
     with ExitStack() as stack:
         source = LlamaCppSource(loaded.challenge, request.cache_folder)
         stack.callback(source.close)
-        config = loaded.challenge.baseline.model_copy(update={"threads": 1})
+        baseline = as_llamacpp(loaded.challenge.baseline)
+        config = baseline.model_copy(update={"threads": 1})
         artefact = source.artefact(config, public_ids=())
         engines = []
         for core in available_cores()[:MOST_ENGINES]:

@@ -22,6 +22,7 @@ from orchestrator.cli import (
     replay,
     resume,
     run,
+    stop,
     verify,
 )
 from orchestrator.cli.options import TableFormat
@@ -50,6 +51,7 @@ app = typer.Typer(
 VERBS = {
     "run": run,
     "resume": resume,
+    "stop": stop,
     "replay": replay,
     "board": board,
     "leaderboard": leaderboard,

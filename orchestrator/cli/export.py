@@ -1,29 +1,43 @@
-"""`export SESSION --traces` and `export SESSION --reveal`."""
+"""`export SESSION --traces`, `export SESSION --reveal` and `export bucket SESSION WHERE`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from orchestrator.cli.options import FormatOption, SessionArgument, chosen
+from orchestrator.cli.options import FormatOption, chosen
 
 if TYPE_CHECKING:
+    from orchestrator.bucket_session import Mirrored
     from orchestrator.cli.opening import Looked
     from orchestrator.traces.writing import Written
 
 TRACES_FOLDER = "traces"
 COLUMNS = ("agent", "steps", "calls", "input_tokens", "output_tokens", "usd", "bytes", "file")
+BUCKET = "bucket"
 
 
 def command(
     context: typer.Context,
-    session: SessionArgument,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SESSION|bucket SESSION WHERE",
+            help="A session; or its board into a bucket: hf://buckets/ORG/NAME, or a folder.",
+        ),
+    ],
     reveal: Annotated[
         bool,
         typer.Option("--reveal", help="Publish the private texts of a closed session, for good."),
     ] = False,
     traces: Annotated[
         bool, typer.Option("--traces", help="Write the transcript of each agent to a file.")
+    ] = False,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", help="bucket: both ways, with what outside agents post, while it rides."
+        ),
     ] = False,
     kind: Annotated[
         Literal["session-trace", "atif"],
@@ -45,21 +59,85 @@ def command(
     ] = None,
     format: FormatOption = None,  # noqa: A002  (the option's name)
 ) -> None:
-    """Hand out what is in a session: transcripts, or what was kept back until its end."""
+    """Hand out what is in a session: its board, transcripts, or what was kept back to the end."""
     from orchestrator.cli.opening import look
     from orchestrator.session_folder import find_session, locked
-    from sandbox.errors import ConfigError
 
-    if reveal == traces:
-        raise ConfigError("export what? one thing at a time", hint="known are: --reveal, --traces")
-    folder = find_session(session)
+    wanted = chosen(context, format, "table")
+    if words[0] == BUCKET:
+        session, where = _bucket_words(words, has_others=reveal or traces)
+        _mirror(find_session(session), where, follow=follow, wanted=wanted)
+        return
+    folder = find_session(_session_word(words, exactly_one=reveal != traces, follow=follow))
     if traces:
         names = tuple(filter(None, (agents or "").split(",")))
         written = _write(folder, out or folder / TRACES_FOLDER, names, kind=kind, tier=tier)
-        _say_written(written, kind=kind, tier=tier, wanted=chosen(context, format, "table"))
+        _say_written(written, kind=kind, tier=tier, wanted=wanted)
         return
     with locked(folder), look(str(folder)) as looked:
         _reveal(looked)
+
+
+def _bucket_words(words: list[str], *, has_others: bool) -> tuple[str, str]:
+    from sandbox.errors import ConfigError
+
+    if len(words) != 3 or has_others:  # noqa: PLR2004 - bucket, a session, a place
+        raise ConfigError(
+            f"export bucket takes SESSION WHERE, but got {' '.join(words[1:]) or 'nothing'!r}",
+            hint="write: export bucket latest hf://buckets/ORG/NAME, or a folder",
+        )
+    return words[1], words[2]
+
+
+def _session_word(words: list[str], *, exactly_one: bool, follow: bool) -> str:
+    from sandbox.errors import ConfigError
+
+    if not exactly_one:
+        raise ConfigError(
+            "export what? one thing at a time",
+            hint="known are: --reveal, --traces, and: export bucket SESSION WHERE",
+        )
+    if len(words) != 1 or follow:
+        raise ConfigError(
+            f"export takes one SESSION, but got {' '.join(words)!r}"
+            if len(words) != 1
+            else "--follow belongs to: export bucket SESSION WHERE"
+        )
+    return words[0]
+
+
+def _mirror(folder: Path, where: str, *, follow: bool, wanted: str) -> None:
+    import asyncio
+
+    from orchestrator.bucket_place import opened_place
+    from orchestrator.bucket_session import mirror
+    from orchestrator.cli.output import print_csv, print_json, show
+    from orchestrator.settings import load_settings
+    from orchestrator.views.bucket_view import mirrored_data, mirrored_view
+
+    settings = load_settings()
+
+    async def through() -> "Mirrored":
+        async with opened_place(where, settings) as place:
+            return await mirror(
+                folder, place, settings=settings, follow=follow, takes_in=follow, tell=_tell
+            )
+
+    done = asyncio.run(through())
+    if wanted == "json":
+        print_json(mirrored_data(done))
+    elif wanted == "csv":
+        print_csv([mirrored_data(done)], columns=tuple(mirrored_data(done)))
+    else:
+        show(*mirrored_view(done))
+
+
+def _tell(line: str) -> None:
+    import sys
+
+    from orchestrator.views.clean import one_line
+
+    print(one_line(line), file=sys.stderr)
 
 
 def _write(

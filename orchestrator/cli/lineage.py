@@ -28,6 +28,9 @@ def command(
     format: Annotated[  # noqa: A002  (the option's name)
         LineageFormat | None, typer.Option("--format", help="text; dot and svg for the tree only.")
     ] = None,
+    verified: Annotated[
+        bool, typer.Option("--verified", help="frontier: only what was ruled valid.")
+    ] = False,
 ) -> None:
     """Show the attempts as a tree, or parts of it.
 
@@ -45,7 +48,7 @@ def command(
         elif given.action == "diff":
             _diff(looked, given, wanted)
         else:
-            _steps(looked, given, wanted)
+            _steps(looked, given, wanted, valid_only=verified)
 
 
 def _tree(looked: "Looked", wanted: LineageFormat) -> None:
@@ -53,6 +56,7 @@ def _tree(looked: "Looked", wanted: LineageFormat) -> None:
     from orchestrator.views.lineage_rows import lineage_csv_rows, lineage_dot, lineage_json
     from orchestrator.views.lineage_svg import lineage_svg
     from orchestrator.views.lineage_tree import lineage_tree
+    from orchestrator.views.speeds import session_label
 
     lineage, simulated = looked.projection.lineage, looked.projection.simulated
     title = f"Lineage of {looked.store.session} ({looked.challenge})"
@@ -67,21 +71,28 @@ def _tree(looked: "Looked", wanted: LineageFormat) -> None:
         case "svg":
             sys.stdout.write(lineage_svg(lineage, title=title, simulated=simulated))
         case _:
-            show(*(["[simulated: no model was run]"] * simulated), *lineage_tree(lineage))
+            label = session_label(lineage)
+            show(*([label] if label else []), *lineage_tree(lineage))
 
 
-def _steps(looked: "Looked", given: Order, wanted: LineageFormat) -> None:
+def _steps(
+    looked: "Looked", given: Order, wanted: LineageFormat, *, valid_only: bool = False
+) -> None:
     from orchestrator.views.lineage_lines import frontier_rows, path_rows, step_table
+    from orchestrator.views.speeds import session_label
 
     lineage = looked.projection.lineage
     if given.action == "frontier":
         expect(given)
-        rows, title = frontier_rows(lineage), "records, in the order they were measured"
+        rows = frontier_rows(lineage, valid_only=valid_only)
+        title = "verified records" if valid_only else "records"
+        title += ", in the order they were measured"
     else:
         (attempt,) = expect(given, "ATTEMPT")
         rows = path_rows(lineage, lineage.path(looked.node(attempt).attempt))
         title = f"from the baseline to {attempt}"
-    title += " [simulated]" * looked.projection.simulated
+    if label := session_label(lineage, simulated="[simulated]"):
+        title += f" {label}"
     _print(looked, wanted, rows=rows, table=step_table(lineage, rows, title=title))
 
 
@@ -112,7 +123,10 @@ def _print(
 
     match wanted:
         case "json":
-            print_json({"simulated": looked.projection.simulated, "rows": rows})
+            reported = looked.projection.lineage.reported_results > 0
+            print_json(
+                {"simulated": looked.projection.simulated, "reported": reported, "rows": rows}
+            )
         case "csv":
             print_csv(rows, columns=rows[0] if rows else ())
         case "dot" | "svg":

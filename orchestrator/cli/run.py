@@ -17,6 +17,7 @@ from orchestrator.cli.options import (
     UsdOption,
     chosen,
 )
+from orchestrator.target_names import TargetName
 
 if TYPE_CHECKING:
     from orchestrator.estimate import Estimate
@@ -30,11 +31,17 @@ PersonasOption = Annotated[
     ),
 ]
 EngineOption = Annotated[
-    Literal["llamacpp", "simulated"] | None,
+    Literal["llamacpp", "vllm", "openai", "transformers", "simulated"] | None,
     typer.Option(help="What is measured.", show_default="as the challenge says"),
 ]
 AttemptsOption = Annotated[
     int | None, typer.Option(min=1, help="Stop after so many.", show_default="no limit")
+]
+TargetOption = Annotated[
+    TargetName | None,
+    typer.Option(
+        help="Where jobs run; hf-jobs rents a machine, fake-hub plays that.", show_default="local"
+    ),
 ]
 FolderOption = Annotated[
     str | None, typer.Option(help="Folder of the new session.", show_default="named by time")
@@ -59,6 +66,7 @@ def command(
     minutes: Annotated[float, typer.Option(help="Stop after so long.")] = 12.0,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 1,
     session: FolderOption = None,
+    target: TargetOption = None,
     verify: VerifyOption = True,
     sandbox: SandboxOption = None,
     allow_harness: AllowHarnessOption = False,
@@ -97,13 +105,14 @@ def command(
         "session": session,
         "verify": verify,
         "allow_harness": allow_harness,
+        "target": target,
     }
     options = parse(RunOptions, typed, what="run")
     found = _estimate(options)  # a slip in an option must not leave an empty session behind
     if dry_run:
         _show(found, chosen(context, format, "table"))
         return
-    if found.is_paid:
+    if found.is_paid or found.device_usd_per_hour:
         _warn(found)
     _ride(options, sandbox)
 
@@ -119,10 +128,15 @@ def _ride(options: "RunOptions", sandbox: "Level | None") -> None:
 
 
 def _estimate(options: "RunOptions") -> "Estimate":
+    import asyncio
+
     from orchestrator.estimate import estimate
     from orchestrator.parts import model_named
+    from orchestrator.settings import load_settings
+    from orchestrator.targets import price_of
 
-    return estimate(options, models=model_named)
+    price = asyncio.run(price_of(options.target, load_settings()))
+    return estimate(options, models=model_named, usd_per_hour=price)
 
 
 def _show(found: "Estimate", wanted: str) -> None:

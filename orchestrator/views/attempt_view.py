@@ -17,6 +17,7 @@ from orchestrator.views.launches import (
     shown_verifications,
     verification_parts,
 )
+from orchestrator.views.speeds import edge_words, moment, session_label
 from orchestrator.views.story import outcome_words, stage_words
 from orchestrator.views.styles import VERDICT_STYLE
 from tools.record.board import Message
@@ -89,6 +90,7 @@ def attempt_json(dossier: Dossier) -> dict[str, Any]:
         "state": node.state,
         "speedup": node.speedup._asdict() if node.speedup else None,
         "perplexity": node.perplexity,
+        "reported": node.reported._asdict() if node.reported else None,
         "value": _value_json(dossier.value),
         "verdict": node.verdict,
         "reason": node.verdict_reason,
@@ -144,16 +146,15 @@ def _facts(dossier: Dossier) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    parents = ", ".join(f"{parent.attempt} ({parent.kind})" for parent in node.parents)
-    label = " [simulated]" if dossier.simulated else ""
+    parents = ", ".join(f"{one.attempt} ({one_line(edge_words(one))})" for one in node.parents)
+    label = session_label(dossier.lineage, simulated="[simulated]")
+    of_none = "none: the baseline" if node.is_baseline else "none that is known"
     for name, value in (
-        ("attempt", f"{node.attempt} by {one_line(node.agent)}{label}"),
-        ("parents", parents or "none: the baseline"),
+        ("attempt", f"{node.attempt} by {one_line(node.agent)} {label}".rstrip()),
+        ("parents", parents or of_none),
         ("children", ", ".join(dossier.lineage.children(node.attempt)) or "none"),
         ("hypothesis", clean(node.hypothesis) or figures.UNKNOWN),
-        ("changes to baseline", figures.changes(_changes(dossier)) or "none"),
-        ("speed-up", _value_words(dossier.value)),
-        ("all its own runs", f"{figures.speedup(node.speedup)} from {node.pairs} pairs"),
+        *_speed_facts(dossier),
         ("perplexity", _perplexity(node)),
         ("state", node.state),
         ("fingerprint", node.fingerprint),
@@ -168,6 +169,23 @@ def _facts(dossier: Dossier) -> Table:
     return table
 
 
+def _speed_facts(dossier: Dossier) -> Iterator[tuple[str, str]]:
+    node, one = dossier.node, dossier.node.reported
+    if one is None:
+        yield "changes to baseline", figures.changes(_changes(dossier)) or "none"
+        yield "speed-up", _value_words(dossier.value)
+        yield "all its own runs", f"{figures.speedup(node.speedup)} from {node.pairs} pairs"
+        return
+    yield "method", one_line(node.direction.removeprefix("method="))
+    yield "posted", f"{moment(one.time)} UTC, {one.status}, in {one_line(one.source)}"
+    interval = node.pace_interval
+    bounds = f" [{figures.bounds(interval.low, interval.high)}]" if interval else ""
+    yield "tokens/s", f"{figures.tokens(one.tokens_per_second)}{bounds}, one draw as reported"
+    yield "speed-up", _value_words(dossier.value)
+    if one.note:
+        yield "note", clean(one.note)
+
+
 def _value_words(value: Value | None) -> str:
     if value is None:
         return figures.UNKNOWN
@@ -175,8 +193,10 @@ def _value_words(value: Value | None) -> str:
         "verified": "on private texts",
         "fresh": f"mean of {figures.count(value.launches, 'fresh launch', 'fresh launches')}",
         "single": "a single launch, shrunk towards the session's mean",
+        "reported": "over the reported baseline",
     }
-    return f"{figures.speedup(value.speedup)} {source[value.kind]}, {value.n} pairs"
+    pairs = "" if value.n is None else f", {value.n} pairs"
+    return f"{figures.speedup(value.speedup)} {source[value.kind]}{pairs}"
 
 
 def _verdict_words(node: Node) -> str:
@@ -202,7 +222,7 @@ def _consequences(dossier: Dossier) -> Iterator[tuple[str, str]]:
 
 def _changes(dossier: Dossier) -> dict[str, Any]:
     nodes = dossier.lineage.nodes.values()
-    root = next((node for node in nodes if not node.parents), dossier.node)
+    root = next((node for node in nodes if node.is_baseline), dossier.node)
     return diff(root.config, dossier.node.config)
 
 
@@ -263,6 +283,8 @@ def _grounds(event: Event) -> str:
 
 
 def _short(value: Any) -> str:
+    if value is None:
+        return figures.UNKNOWN
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 

@@ -34,7 +34,7 @@ def estimate_rows(found: Estimate) -> dict[str, dict[str, float | None]]:
 
 def estimate_json(found: Estimate) -> dict[str, Any]:
     """Return the estimate as one document."""
-    fields = ("model", "agents", "minutes", "is_paid", "outside_agents")
+    fields = ("model", "agents", "minutes", "is_paid", "outside_agents", "device_usd_per_hour")
     head = {name: value for name, value in found._asdict().items() if name in fields}
     return head | estimate_rows(found)
 
@@ -52,8 +52,9 @@ def estimate_table(found: Estimate) -> Table:
 def estimate_line(found: Estimate) -> Text:
     """Return the estimate as one line, to be read before the ride begins."""
     who = f"{one_line(found.model)}, {figures.count(found.agents, 'agent')}"
+    device = _device_words(found)
     if not found.is_paid:
-        return Text(f"{who}: thinking costs nothing")
+        return Text(f"{who}: thinking costs nothing{device}")
     usd, tokens = (estimate_rows(found)[what] for what in ("usd", "tokens"))
     words = (
         f"{who}: about"
@@ -64,7 +65,14 @@ def estimate_line(found: Estimate) -> Text:
         words += (
             f"; {figures.count(found.outside_agents, 'outside program')} besides, with own bills"
         )
-    return Text(words)
+    return Text(words + device)
+
+
+def _device_words(found: Estimate) -> str:
+    if not found.device_usd_per_hour:
+        return ""
+    at_most = _figure("usd", found.at_most("usd"))
+    return f"; the device costs ${found.device_usd_per_hour:.2f} an hour, {at_most} at most"
 
 
 def _value(amount: Amount | None, what: str) -> float | None:

@@ -28,8 +28,6 @@ class Family(NamedTuple):
     best_path: list[str]
     """From the baseline to the best attempt; empty before the first measurement."""
     frontier: frozenset[str]
-    speeds: dict[str, float | None]
-    """Over the baseline; the estimate alone, since intervals cost a millisecond each."""
 
 
 def family(lineage: Lineage) -> Family:
@@ -37,14 +35,12 @@ def family(lineage: Lineage) -> Family:
     best = lineage.best()
     path = lineage.path(best.attempt) if best else []
     main = _main_parents(lineage, path)
-    speeds = {name: node.estimate for name, node in lineage.nodes.items()}
     return Family(
         roots=[name for name in lineage.nodes if name not in main],
-        children=_ordered(lineage, main, path, speeds),
+        children=_ordered(lineage, main, path),
         side_edges=_side_edges(lineage, main),
         best_path=path,
         frontier=frozenset(node.attempt for node in lineage.frontier()),
-        speeds=speeds,
     )
 
 
@@ -64,7 +60,6 @@ def _ordered(
     lineage: Lineage,
     main: dict[str, str],
     path: list[str],
-    speeds: dict[str, float | None],
 ) -> dict[str, list[str]]:
     children: dict[str, list[str]] = defaultdict(list)
     for child, parent in main.items():
@@ -72,7 +67,8 @@ def _ordered(
     on_path = frozenset(path)
 
     def order(name: str) -> tuple[bool, bool, float]:
-        return (name not in on_path, not counts(lineage.nodes[name]), -(speeds[name] or 0.0))
+        node = lineage.nodes[name]
+        return (name not in on_path, not counts(node), -(node.pace or 0.0))
 
     return {parent: sorted(names, key=order) for parent, names in children.items()}
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from orchestrator.views import figures
 from orchestrator.views.clean import one_line
+from orchestrator.views.speeds import REPORTED
 from orchestrator.views.styles import VERDICT_STYLE
 from tools.record.leaderboard import Leaderboard, Row
 
@@ -18,6 +19,7 @@ NARROW = 118
 """Columns the whole ranking needs with agents' names of usual length."""
 
 FOOTNOTE = "* single launch, shrunk towards the session's mean"
+REPORTED_FOOTNOTE = "one posted draw each; the interval is the challenge's known launch noise"
 
 
 def leaderboard_view(
@@ -38,6 +40,7 @@ def leaderboard_view(
     yield from _left_out(len(board.rows), most)
     if any(row.value == "single" for row in board.rows[:most]):
         yield Text(FOOTNOTE, style="dim")
+    yield from _reported_notes(board)
     for title, style, columns, rows in (
         ("suspect: to be verified before it counts again", "bold yellow", SUSPECT, board.suspects),
         ("ruled invalid", "bold red", REJECTED, board.rejected),
@@ -63,7 +66,16 @@ def _heading(board: Leaderboard) -> Text:
     )
     if board.simulated:
         text.append("  [simulated: no model was run]", "bold yellow")
+    if board.reported:
+        text.append(f"  {REPORTED}", "bold yellow")
     return text
+
+
+def _reported_notes(board: Leaderboard) -> Iterator[Text]:
+    if board.reported:
+        left_out = figures.count(board.negatives, "negative result")
+        words = f"; {left_out} not ranked" if board.negatives else ""
+        yield Text(REPORTED_FOOTNOTE + words, style="dim")
 
 
 class _Column(NamedTuple):
@@ -89,12 +101,18 @@ def _speedup(row: Row) -> str:
     return figures.ratio(row.speedup) + "*" * (row.value == "single")
 
 
+def _pairs(row: Row) -> str:
+    return figures.UNKNOWN if row.n is None else str(row.n)
+
+
 def evidence(row: Row) -> str:
-    """Return what the value is from: `private texts`, `4 fresh launches`, `1 screen`."""
+    """Return what the value is from: `private texts`, `4 fresh launches`, `1 screen run`."""
     if row.value == "verified":
         return "private texts"
     if row.value == "fresh":
         return figures.count(row.launches, "fresh launch", "fresh launches")
+    if row.value == "reported":
+        return "1 reported"
     return f"1 {row.stage} run"
 
 
@@ -114,7 +132,7 @@ RANKING = (
     _Column("95 % interval", lambda row: figures.bounds(row.ci_low, row.ci_high)),
     _SPEEDUP,
     _Column("from", evidence, "left"),
-    _Column("pairs", lambda row: str(row.n), dispensable=True),
+    _Column("pairs", _pairs, dispensable=True),
     _PERPLEXITY,
     _RATIO._replace(dispensable=True),
     _Column("verdict", _verdict, "left"),

@@ -9,6 +9,7 @@ from rich.table import Table
 from bench.config import diff
 from orchestrator.views import figures
 from orchestrator.views.clean import one_line
+from orchestrator.views.speeds import moment
 from orchestrator.views.styles import node_style
 from tools.record.lineage import Lineage, Node
 
@@ -25,12 +26,15 @@ def path_rows(lineage: Lineage, attempts: Iterable[str]) -> list[dict[str, Any]]
     return rows
 
 
-def frontier_rows(lineage: Lineage) -> list[dict[str, Any]]:
-    """Return one row per record, in the order they were measured; changes are to the baseline."""
-    root = next((node for node in lineage.nodes.values() if not node.parents), None)
+def frontier_rows(lineage: Lineage, *, valid_only: bool = False) -> list[dict[str, Any]]:
+    """Return one row per record, in the order they were measured; changes are to the baseline.
+
+    `valid_only`: the records among what was ruled valid.
+    """
+    root = next((node for node in lineage.nodes.values() if node.is_baseline), None)
     return [
         _row(node) | {"changes": diff(root.config, node.config) if root else {}}
-        for node in lineage.frontier()
+        for node in lineage.frontier(valid_only=valid_only)
     ]
 
 
@@ -39,6 +43,9 @@ def step_table(lineage: Lineage, rows: list[dict[str, Any]], *, title: str) -> T
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for name in ("attempt", "agent"):
         table.add_column(name, no_wrap=True)
+    if is_reported := lineage.reported_results > 0:
+        table.add_column("posted, UTC", no_wrap=True)
+        table.add_column("tokens/s [95 %]", justify="right", no_wrap=True)
     table.add_column("speed-up [95 %]", justify="right", no_wrap=True)
     table.add_column("perplexity", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
@@ -48,10 +55,11 @@ def step_table(lineage: Lineage, rows: list[dict[str, Any]], *, title: str) -> T
         table.add_row(
             node.attempt,
             one_line(node.agent, limit=24),
+            *(_posted(node) if is_reported else ()),
             figures.speedup(node.speedup),
             figures.perplexity(node.perplexity),
             _verdict(node),
-            figures.changes(row["changes"]) or ("baseline" if not node.parents else "none"),
+            _changes(node, row),
             style="" if node.counts else node_style(node),
         )
     return table
@@ -83,6 +91,20 @@ def diff_table(old: Node, new: Node, *, title: str) -> Table:
     return table
 
 
+def _changes(node: Node, row: dict[str, Any]) -> str:
+    if node.reported is not None:
+        return one_line(node.direction)
+    return figures.changes(row["changes"]) or ("baseline" if node.is_baseline else "none")
+
+
+def _posted(node: Node) -> tuple[str, str]:
+    interval = node.pace_interval
+    if node.reported is None or interval is None:
+        return figures.UNKNOWN, figures.UNKNOWN
+    bounds = figures.bounds(interval.low, interval.high)
+    return moment(node.reported.time), f"{figures.tokens(interval.estimate)} [{bounds}]"
+
+
 def _verdict(node: Node) -> str:
     if node.verified is not None:
         return "verified"
@@ -105,4 +127,17 @@ def _row(node: Node) -> dict[str, Any]:
         "state": node.state,
         "verdict": node.verdict,
         "verified": node.verified is not None,
+    } | _reported(node)
+
+
+def _reported(node: Node) -> dict[str, Any]:
+    one, interval = node.reported, node.pace_interval
+    if one is None:
+        return {}
+    return {
+        "time": one.time,
+        "tokens_per_second": one.tokens_per_second,
+        "ci_low": interval.low if interval else None,
+        "ci_high": interval.high if interval else None,
+        "source": one.source,
     }

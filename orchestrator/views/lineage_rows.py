@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.views import figures
 from orchestrator.views.clean import one_line
 from orchestrator.views.family import family
+from orchestrator.views.speeds import edge_words, speed_words
 from orchestrator.views.styles import verdict_mark
 from orchestrator.views.svg_style import look_of
-from tools.record.lineage import Lineage
+from tools.record.lineage import Lineage, Node
 
 _FILL = {
     "valid": "#d9f0e7",
@@ -33,16 +33,21 @@ def lineage_json(lineage: Lineage) -> dict[str, Any]:
             "parents": [parent.model_dump(mode="json") for parent in node.parents],
             "fingerprint": node.fingerprint,
             "state": node.state,
-            "tokens_per_second": _product(node.estimate, baseline),
+            "tokens_per_second": _speed(node, baseline),
             "perplexity": node.perplexity,
             "verdict": node.verdict,
             "verified": node.verified is not None,
             "suspected_by": sorted(node.suspected_by),
             "on_frontier": node.attempt in frontier,
         }
+        | _reported(node)
         for node in lineage.nodes.values()
     ]
-    return {"simulated": lineage.simulated_jobs > 0, "nodes": nodes}
+    return {
+        "simulated": lineage.simulated_jobs > 0,
+        "reported": lineage.reported_results > 0,
+        "nodes": nodes,
+    }
 
 
 def lineage_csv_rows(lineage: Lineage) -> Iterator[dict[str, Any]]:
@@ -50,7 +55,8 @@ def lineage_csv_rows(lineage: Lineage) -> Iterator[dict[str, Any]]:
     data = lineage_json(lineage)
     for node in data["nodes"]:
         edges = (f"{parent['attempt']}:{parent['kind']}" for parent in node["parents"])
-        yield node | {"parents": " ".join(edges), "simulated": data["simulated"]}
+        labels = {"simulated": data["simulated"], "reported": data["reported"]}
+        yield node | {"parents": " ".join(edges)} | labels
 
 
 def lineage_dot(lineage: Lineage, *, title: str) -> str:
@@ -60,19 +66,31 @@ def lineage_dot(lineage: Lineage, *, title: str) -> str:
     lines = ["digraph lineage {", f"  label={_quoted(title)}; labelloc=t; rankdir=LR;"]
     lines += ['  node [shape=box style="rounded,filled" fontname="sans-serif"];']
     for name, node in lineage.nodes.items():
-        speed = tree.speeds[name]
-        text = figures.ratio(speed) if speed else node.state
+        text = speed_words(node) if node.pace else node.state
         label = _quoted(f"{name} {text}{verdict_mark(node)}\n{one_line(node.agent)}")
         lines.append(f'  {name} [label={label} fillcolor="{_FILL[look_of(node)]}"];')
         for parent in node.parents:
             bold = " penwidth=3" if (parent.attempt, name) in best else ""
             dashed = "" if parent == node.parents[0] else " style=dashed"
-            lines.append(f'  {parent.attempt} -> {name} [tooltip="{parent.kind}"{bold}{dashed}];')
+            tip = _quoted(one_line(edge_words(parent)))
+            lines.append(f"  {parent.attempt} -> {name} [tooltip={tip}{bold}{dashed}];")
     return "\n".join([*lines, "}", ""])
 
 
-def _product(speed: float | None, baseline: float | None) -> float | None:
-    return None if speed is None or baseline is None else speed * baseline
+def _speed(node: Node, baseline: float | None) -> float | None:
+    """Tokens per second; the estimate alone, since intervals cost a millisecond each."""
+    if node.reported is not None:
+        return node.reported.tokens_per_second
+    return None if node.estimate is None or baseline is None else node.estimate * baseline
+
+
+def _reported(node: Node) -> dict[str, Any]:
+    """Return what is known of a reported result besides its figures; nothing of other attempts."""
+    one = node.reported
+    if one is None:
+        return {}
+    said = {"status": one.status, "source": one.source, "time": one.time, "note": one.note}
+    return {"reported": said}
 
 
 def _quoted(text: str) -> str:

@@ -12,6 +12,7 @@ from orchestrator.views import figures
 from orchestrator.views.clean import one_line
 from orchestrator.views.family import Family, SideEdge, family
 from orchestrator.views.layout import Place, tidy
+from orchestrator.views.speeds import speed_words
 from orchestrator.views.styles import verdict_mark
 from orchestrator.views.svg_style import LEGEND, STYLE, look_of
 from tools.record.lineage import Lineage, Node
@@ -73,16 +74,23 @@ def _geometry(rows: int) -> Geometry:
 
 
 def _subtitle(lineage: Lineage, tree: Family, simulated: bool) -> str:
-    agents = {node.agent for node in lineage.nodes.values() if node.parents}
-    attempts = sum(bool(node.parents) for node in lineage.nodes.values())
+    agents = {node.agent for node in lineage.nodes.values() if not node.is_baseline}
+    attempts = sum(not node.is_baseline for node in lineage.nodes.values())
     words = [f"{figures.count(attempts, 'attempt')} by {figures.count(len(agents), 'agent')}"]
     if tree.best_path:
         best = tree.best_path[-1]
-        speed = figures.speedup(lineage.nodes[best].speedup)
-        words.append(f"best {best} at {speed} the baseline's speed")
+        words.append(f"best {best} at {_best_words(lineage.nodes[best])}")
     if simulated:
         words.append("SIMULATED numbers")
+    if lineage.reported_results:
+        words.append("REPORTED by others, measured elsewhere")
     return " · ".join(words)
+
+
+def _best_words(node: Node) -> str:
+    if node.reported is not None:
+        return speed_words(node)
+    return f"{figures.speedup(node.speedup)} the baseline's speed"
 
 
 def _opening(width: float, height: float, *, title: str, subtitle: str) -> Iterable[str]:
@@ -139,28 +147,27 @@ def _nodes(
     lineage: Lineage, tree: Family, places: dict[str, Place], geometry: Geometry
 ) -> Iterable[str]:
     best_path = frozenset(tree.best_path)
-    fastest = tree.speeds[tree.best_path[-1]] if tree.best_path else None
+    fastest = lineage.nodes[tree.best_path[-1]].pace if tree.best_path else None
     for name, place in places.items():
         node = lineage.nodes[name]
         classes = f"node {look_of(node)}"
         classes += " best" * (name in best_path) + " frontier" * (name in tree.frontier)
         body = (
-            _box(node, tree, place, geometry, fastest=fastest)
+            _box(node, tree, place, geometry=geometry, fastest=fastest)
             if geometry.labelled
             else _dot(node, tree, place, geometry)
         )
-        tip = escape(_tip(node, tree))
+        tip = escape(_tip(node))
         yield f'<g class="{classes}" data-attempt-id="{name}"><title>{tip}</title>{body}</g>'
 
 
 def _box(
-    node: Node, tree: Family, place: Place, geometry: Geometry, *, fastest: float | None
+    node: Node, tree: Family, place: Place, *, geometry: Geometry, fastest: float | None
 ) -> str:
     x, y = geometry.left(place), geometry.middle(place) - geometry.node_height / 2
     width, height = geometry.node_width, geometry.node_height
-    speed = tree.speeds[node.attempt]
-    share = min(1.0, speed / fastest) if speed and fastest else 0.0
-    value = (figures.ratio(speed) if speed else node.state) + verdict_mark(node)
+    share = min(1.0, node.pace / fastest) if node.pace and fastest else 0.0
+    value = (_short(node) if node.pace else node.state) + verdict_mark(node)
     ring = f'<circle class="ring" cx="{x + width:.1f}" cy="{y:.1f}" r="4"/>'
     return (
         f'<rect class="box" x="{x:.1f}" y="{y:.1f}" width="{width}" height="{height}" rx="5"/>'
@@ -173,6 +180,12 @@ def _box(
     )
 
 
+def _short(node: Node) -> str:
+    if node.reported is not None:
+        return f"{figures.tokens(node.pace)}/s"
+    return figures.ratio(node.estimate)
+
+
 def _dot(node: Node, tree: Family, place: Place, geometry: Geometry) -> str:
     x, y = geometry.left(place) + geometry.node_width / 2, geometry.middle(place)
     dot = f'<circle class="box" cx="{x:.1f}" cy="{y:.1f}" r="{geometry.node_width / 2:.2f}"/>'
@@ -181,10 +194,10 @@ def _dot(node: Node, tree: Family, place: Place, geometry: Geometry) -> str:
     return dot + f'<text class="agent" x="{x - 4:.1f}" y="{y - 7:.1f}">{node.attempt}</text>'
 
 
-def _tip(node: Node, tree: Family) -> str:
-    speed = figures.ratio(tree.speeds[node.attempt])
+def _tip(node: Node) -> str:
+    speed = speed_words(node)
     origin = "".join(f" {name}" for name in sorted(node.suspected_by))
-    why = "" if node.counts else f" ({node.verdict_reason}{origin})"
+    why = "" if node.verdict in ("pending", "valid") else f" ({node.verdict_reason}{origin})"
     return one_line(
         f"{node.attempt} by {node.agent}: {speed}, perplexity "
         f"{figures.perplexity(node.perplexity)}, {node.state}, {node.verdict}{why}. "

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from orchestrator.views import figures
 from orchestrator.views.clean import one_line
 from orchestrator.views.family import Family, SideEdge, family
+from orchestrator.views.speeds import speed_words
 from orchestrator.views.styles import node_style
 from tools.record.lineage import Lineage, Node
 
@@ -53,19 +53,23 @@ def _subtree(
 def _label(node: Node, tree: Family) -> Text:
     best = bool(tree.best_path) and node.attempt == tree.best_path[-1]
     mark = " ★ best" if best else (" ● record" if node.attempt in tree.frontier else "")
-    what = "baseline" if not node.parents else (one_line(node.direction, limit=60) or "no change")
+    what = "baseline" if node.is_baseline else (one_line(node.direction, limit=60) or "no change")
+    guessed = any(parent.inferred for parent in node.parents)
     return Text.assemble(
         (node.attempt, "bold" if node.attempt in tree.best_path else ""),
         " ",
-        (f"{_result(node, tree)}", node_style(node)),
+        (_result(node), node_style(node)),
         f"  {one_line(node.agent, limit=24)}  ",
         (what, "dim"),
+        (" (inferred edge)" * guessed, "dim italic"),
         (mark, "bold yellow"),
     )
 
 
-def _result(node: Node, tree: Family) -> str:
-    text = figures.ratio(tree.speeds[node.attempt]) if node.state == "measured" else node.state
+def _result(node: Node) -> str:
+    text = speed_words(node) if node.state == "measured" else node.state
+    if node.reported is not None and node.verdict == "valid":
+        return f"{text} ruled valid"
     if node.verified is not None:
         return f"{text} ✓ verified"
     if node.verdict == "suspect":

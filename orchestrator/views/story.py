@@ -78,9 +78,21 @@ def _dead_end(event: Event, payload: Any, limit: int | None) -> Sentence:
 def _proposed(event: Event, payload: Any, limit: int | None) -> Sentence:
     parents = " + ".join(parent.attempt for parent in payload.parents)
     origin = f"from {parents}" if parents else "as the baseline"
+    if payload.config.engine == "reported":
+        origin = f"from {parents}" * bool(parents)
     parts = (payload.direction, payload.hypothesis)
     text = one_line("; ".join(part for part in parts if part), limit=limit)
-    return Sentence(f"{event.actor} proposes {payload.attempt} {origin}: {text}", "blue")
+    what = f"{event.actor} proposes {payload.attempt} {origin}".rstrip()
+    return Sentence(f"{what}: {text}", "blue")
+
+
+def _reported(event: Event, payload: Any, limit: int | None) -> Sentence:
+    speed = payload.tokens_per_second
+    told = "no speed" if speed is None else f"{figures.tokens(speed)} tokens/s"
+    told += f" at perplexity {figures.perplexity(payload.perplexity)}"
+    note = f" ({one_line(payload.note, limit=limit)})" if payload.note else ""
+    what = f"{event.actor} reports {payload.attempt}: {told}, {payload.status}"
+    return Sentence(what + note, "magenta" if payload.status == "negative" else "cyan")
 
 
 def _requested(event: Event, payload: Any, _limit: int | None) -> Sentence:
@@ -202,6 +214,7 @@ _TELLERS: dict[str, Callable[[Event, Any, int | None], Sentence]] = {
     "claim_released": _released,
     "dead_end_recorded": _dead_end,
     "attempt_proposed": _proposed,
+    "result_reported": _reported,
     "job_requested": _requested,
     "job_started": _started,
     "job_ended": _ended,

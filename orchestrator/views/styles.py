@@ -19,8 +19,8 @@ def verdict_mark(node: Node) -> str:
 
 def node_style(node: Node) -> str:
     """Return the style of an attempt's result."""
-    if not node.counts:
+    if not node.counts and node.state != "negative":
         return VERDICT_STYLE[node.verdict]
     if node.state == "measured":
         return VERDICT_STYLE[node.verdict]
-    return "magenta" if node.state in ("failed", "cancelled") else "dim"
+    return "magenta" if node.state in ("failed", "cancelled", "negative") else "dim"

@@ -25,11 +25,11 @@ def look_of(node: Node) -> Look:
     """Return how a node is drawn: by its verdict once measured, else by its state."""
     if node.verdict == "invalid":
         return "invalid"
-    if not node.parents:
+    if node.is_baseline:
         return "baseline"
     if node.verdict == "suspect":
         return "suspect"
-    if node.state in ("failed", "cancelled"):
+    if node.state in ("failed", "cancelled", "negative"):
         return "failed"
     return node.verdict if node.state == "measured" else "waiting"
 

@@ -5,6 +5,7 @@ from typing import Any
 from agents.model import Observation
 from agents.persona import PacelineKeys, Persona
 from agents.policies.scene import Scene
+from agents.policies.spaces import kit_of
 from agents.policies.survey import Survey
 from tests.agents.riding import World
 
@@ -32,7 +33,8 @@ def scene(world: World, agent: str = "ann", **fields: Any) -> Scene:
     )
     survey = Survey(known.board, known.lineage)
     survey.update()
-    return Scene(observation, survey, cores=4)
+    space = kit_of(world.challenge).space(world.challenge)
+    return Scene(observation, survey, space, cores=4)
 
 
 async def measure(

@@ -19,8 +19,11 @@ from agents.model import Model
 from agents.models.offline import OfflineModel
 from agents.turn import take_turn
 from bench import challenge as challenge_module
+from bench import e4b_model
 from bench.challenge import Challenge
-from bench.config import EngineConfig
+from bench.configs.engine_config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig, as_llamacpp
+from bench.configs.vllm import VllmConfig
 from bench.guardrails import judge
 from bench.measurement import JobOutcome, Stage
 from tests.builders import START_TIME, make_measurement
@@ -85,10 +88,14 @@ class World(NamedTuple):
 
 @asynccontextmanager
 async def a_world(
-    folder: Path, *, agents: Sequence[str] = ("ann", "bob"), limits: Limits | None = None
+    folder: Path,
+    *,
+    agents: Sequence[str] = ("ann", "bob"),
+    limits: Limits | None = None,
+    challenge: Challenge | None = None,
 ) -> AsyncIterator[World]:
     """Open a session with its baseline proposed and its job queued."""
-    challenge = default_challenge()
+    challenge = challenge or default_challenge()
     clock = FakeClock()
     store = SqliteStore.create(folder / "record.db", session="s1", clock=clock)
     recorder = Recorder(store, clock=clock)
@@ -171,20 +178,53 @@ def default_challenge() -> Challenge:
     return Challenge.model_validate(tomllib.loads(text))
 
 
+def e4b_challenge(engine: str = "simulated") -> Challenge:
+    """Return Gemma 4 E4B on an A10G, raced on `engine`, no day's quota of jobs."""
+    folder = Path(challenge_module.__file__).with_name("challenges")
+    data = tomllib.loads((folder / "gemma-4-e4b-a10g" / "challenge.toml").read_text())
+    for quota in ("jobs_per_agent_per_day", "jobs_per_session_per_day"):
+        data["quotas"].pop(quota, None)
+    return Challenge.model_validate(data | {"engine": engine})
+
+
 def default_riders(count: int = 20) -> list[Rider]:
     """Return the riders of a default run."""
     return load_personas(None, count=count, root=Path("nowhere"))
 
 
 def outcome_of(config: EngineConfig, stage: Stage, *, seed: int) -> JobOutcome:
-    """Return what the made-up bench says."""
+    """Return what the made-up bench says of one engine's config, the E4B model of the other's."""
+    if isinstance(config, VllmConfig):
+        return _on_paper(config, stage, seed=seed)
+    return _made_up(as_llamacpp(config), stage, seed=seed)
+
+
+def _on_paper(config: VllmConfig, stage: Stage, *, seed: int) -> JobOutcome:
+    if words := e4b_model.objection(config):
+        return JobOutcome(
+            status="crashed", fault="agent", code="engine_died", message=words, seconds=1.0
+        )
+    speed = e4b_model.tokens_per_second(config) * e4b_model.launch_factor(config, seed)
+    measurement = make_measurement(
+        stage=stage,
+        speedup=speed / 44.0,
+        spread=0.003,
+        baseline_tokens_per_second=44.0,
+        perplexity=e4b_model.perplexity(config),
+        reference_perplexity=e4b_model.REFERENCE_PERPLEXITY,
+        simulated=True,
+    )
+    return JobOutcome(status="measured", seconds=JOB_SECONDS[stage], measurement=measurement)
+
+
+def _made_up(config: LlamaCppConfig, stage: Stage, *, seed: int) -> JobOutcome:
     rng = Random(seed)
     missing = _missing_share(config)
     rise = _rise(config) + missing * 10 + rng.gauss(0, 0.001)
     launch = math.exp(rng.gauss(0, 0.015))
     measurement = make_measurement(
         stage=stage,
-        speedup=_milliseconds(EngineConfig()) / _milliseconds(config) * launch,
+        speedup=_milliseconds(LlamaCppConfig()) / _milliseconds(config) * launch,
         spread=0.03 if stage == "screen" else 0.01,
         pairs=4 if stage == "screen" else 12,
         perplexity=10.17 * math.exp(rise),
@@ -216,12 +256,12 @@ async def _open(world: World, agents: Sequence[str]) -> None:
         format_version=FORMAT_VERSION,
         challenge={"name": challenge.name},
         settings={},
-        model_sha256=challenge.model.sha256,
+        model_sha256=challenge.model.identity,
         engine_version="1",
     )
     await recorder.append("organiser", opened, key="open")
     config = challenge.baseline
-    fingerprint = config.fingerprint(engine_version="1", model_sha256=challenge.model.sha256)
+    fingerprint = config.fingerprint(engine_version="1", model_sha256=challenge.model.identity)
     baseline = AttemptProposed(
         attempt="a0000",
         parents=(),
@@ -253,7 +293,7 @@ async def _run_lane(world: World, free_at: float, seed: int) -> float:
     return world.clock.now
 
 
-def _rise(config: EngineConfig) -> float:
+def _rise(config: LlamaCppConfig) -> float:
     weights = config.weights
     rise = HEAD.get(weights.head, FOUR_BITS["head"])
     for name, group in (("attention", weights.attention), ("feed_forward", weights.feed_forward)):
@@ -265,7 +305,7 @@ def _rise(config: EngineConfig) -> float:
     return rise
 
 
-def _missing_share(config: EngineConfig) -> float:
+def _missing_share(config: LlamaCppConfig) -> float:
     kept = config.weights.vocabulary
     if kept is None:
         return 0.0
@@ -274,7 +314,7 @@ def _missing_share(config: EngineConfig) -> float:
     return min(1.0, share)
 
 
-def _milliseconds(config: EngineConfig) -> float:
+def _milliseconds(config: LlamaCppConfig) -> float:
     weights = config.weights
     rows = weights.vocabulary.size if weights.vocabulary else 262_144
     megabytes = {"head": rows * 1280 / 1e6, "attention": 59.0, "feed_forward": 141.0}

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from agents.policies import cheat, librarian, sceptic
+from agents.policies import librarian, sceptic
 from agents.policies.duties import finish, report
-from agents.policies.keep_sets import KeepSets
-from agents.policies.physics import GEMMA
+from agents.policies.llamacpp import cheat
+from agents.policies.llamacpp.keep_sets import KeepSets
+from agents.policies.llamacpp.physics import GEMMA
 from agents.policies.scene import Scene
 from tests.agents.policy_scene import FITTED, introduce_all, measure, scene
 from tests.agents.riding import World, end_job
@@ -136,7 +137,7 @@ async def test_a_config_that_crashes_is_not_tried_again_and_teaches(world: World
 
     assert finish(here) == []
     assert "record_dead_end" in [call.name for call in report(here)]
-    forecast = here.evidence.forecast(nodes["a0000"], nodes["a0001"].config, "threads=2")
+    forecast = here.evidence.forecast(nodes["a0000"], nodes["a0001"].config, ["threads=2"])
     assert forecast.speedup < 1.2
 
 

@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 
-from agents.policies import pruner, quantiser, recombiner, tuner
+from agents.policies import recombiner
 from agents.policies.duties import answer, introduce, report
 from agents.policies.evidence import Evidence
+from agents.policies.llamacpp import pruner, quantiser, tuner
+from agents.policies.llamacpp.physics import GEMMA, SMOLLM, megabytes_per_token, shape_of
+from agents.policies.llamacpp.space import LlamaCppSpace
 from agents.policies.pacing import has_time, promising
-from agents.policies.physics import GEMMA, SMOLLM, megabytes_per_token, shape_of
-from bench.config import EngineConfig, apply_changes
+from bench.config import apply_changes
+from bench.configs.llamacpp import LlamaCppConfig
 from tests.agents.policy_scene import ASCII, FITTED, introduce_all, measure, scene
 from tests.agents.riding import World
 
@@ -26,7 +29,7 @@ from tests.agents.riding import World
     ],
 )
 def test_megabytes_per_token_follow_bits_and_rows(changes: Any, megabytes: int) -> None:
-    config = apply_changes(EngineConfig(), changes)
+    config = apply_changes(LlamaCppConfig(), changes)
 
     assert megabytes_per_token(config, GEMMA) == pytest.approx(megabytes, abs=10)
 
@@ -40,15 +43,16 @@ def test_the_shape_goes_with_the_challenges_model(world: World) -> None:
 
 async def test_evidence_corrects_paper_by_what_was_measured(world: World) -> None:
     changes = {"weights.head": "q4_0"}
-    config = apply_changes(EngineConfig(), changes)
+    config = apply_changes(LlamaCppConfig(), changes)
     baseline = world.recorder.projection.lineage.nodes["a0000"]
-    before = Evidence(world.recorder.projection.lineage, GEMMA)
+    space = LlamaCppSpace(world.challenge)
+    before = Evidence(world.recorder.projection.lineage, space)
     await measure(world, changes, speedup=1.2, perplexity=14.6)
-    after = Evidence(world.recorder.projection.lineage, GEMMA)
+    after = Evidence(world.recorder.projection.lineage, space)
 
-    direction = "weights.head=q4_0"
-    assert before.forecast(baseline, config, direction).perplexity_ratio < 1.2
-    assert after.forecast(baseline, config, direction).perplexity_ratio > 1.25
+    words = ["weights.head=q4_0"]
+    assert before.forecast(baseline, config, words).perplexity_ratio < 1.2
+    assert after.forecast(baseline, config, words).perplexity_ratio > 1.25
 
 
 # --- search
@@ -60,17 +64,19 @@ async def test_a_recombination_takes_what_the_other_changed_and_this_one_did_not
     first = await measure(world, {**ASCII, "threads": 2})
     second = await measure(world, {**FITTED, "poll": 0, "threads": 1}, agent="bob")
     nodes = world.recorder.projection.lineage.nodes
+    space = LlamaCppSpace(world.challenge)
 
-    assert recombiner.union(nodes[first], nodes[second], EngineConfig()) == {"poll": 0}
-    assert recombiner.union(nodes[second], nodes[first], EngineConfig()) == {"threads": 2}
+    assert recombiner.union(nodes[first], nodes[second], LlamaCppConfig(), space) == {"poll": 0}
+    assert recombiner.union(nodes[second], nodes[first], LlamaCppConfig(), space) == {"threads": 2}
 
 
 async def test_a_recombination_carries_a_keep_set_whole(world: World) -> None:
     first = await measure(world, {"threads": 2})
     second = await measure(world, ASCII, agent="bob")
     nodes = world.recorder.projection.lineage.nodes
+    space = LlamaCppSpace(world.challenge)
 
-    assert recombiner.union(nodes[first], nodes[second], EngineConfig()) == ASCII
+    assert recombiner.union(nodes[first], nodes[second], LlamaCppConfig(), space) == ASCII
 
 
 async def test_layers_are_ranked_by_measured_perplexity_and_late_ones_come_first(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.engine_sources import Starter
 from bench.engines.engine import Generation
 from bench.harness import JobRequest
@@ -17,7 +17,7 @@ from sandbox import processes
 from sandbox.errors import JobError
 
 SCRIPT = Path(__file__).with_name("fake_engine_process.py")
-FASTER = EngineConfig(threads=1, poll=10)
+FASTER = LlamaCppConfig(threads=1, poll=10)
 """Any config but the baseline."""
 
 
@@ -28,7 +28,7 @@ class ProcessEngine:
     artefact = "none"
     artefact_bytes = 1000
 
-    def __init__(self, config: EngineConfig, how: str, before: int) -> None:
+    def __init__(self, config: LlamaCppConfig, how: str, before: int) -> None:
         self.config = config
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(SCRIPT), how, str(before)],
@@ -100,7 +100,7 @@ class ProcessSource:
     def clock(self) -> float:
         return time.perf_counter()
 
-    def prepare(self, config: EngineConfig, side: Side, *, public_ids: Sequence[int]) -> Starter:
+    def prepare(self, config: LlamaCppConfig, side: Side, *, public_ids: Sequence[int]) -> Starter:
         how = self._how if side == self._failing else "none"
 
         def start() -> ProcessEngine:
@@ -185,8 +185,28 @@ def write_challenge(folder: Path, *, wall_seconds: float = 30, prompts: int = 12
 
 
 def make_request(
-    folder: Path, config: EngineConfig = FASTER, *, stage: Stage = "screen", seed: int = 1
+    folder: Path, config: LlamaCppConfig = FASTER, *, stage: Stage = "screen", seed: int = 1
 ) -> JobRequest:
     return JobRequest(
         challenge=str(folder), config=config, stage=stage, seed=seed, cache_folder=folder / "cache"
     )
+
+
+STATED = """
+[stated]
+tokens_per_second = 40.0
+perplexity = 10.0
+source = "somebody else"
+
+[protocol]
+alone = true
+"""
+
+
+def write_alone(folder: Path, *, wall_seconds: float = 30) -> Path:
+    """Write the same challenge for a device that holds one engine."""
+    write_challenge(folder, wall_seconds=wall_seconds)
+    file = folder / "challenge.toml"
+    text = file.read_text().replace("[protocol]", STATED)
+    file.write_text(text.replace("perplexity_tokens = 20", "perplexity_tokens = 60"))
+    return folder

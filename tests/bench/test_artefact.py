@@ -10,7 +10,8 @@ from bench.artefacts.cache import ArtefactCache
 from bench.artefacts.gguf_file import read_gguf, write_gguf
 from bench.artefacts.model_file import ModelFile
 from bench.artefacts.quantisation import dequantise, quantise
-from bench.config import Changes, EngineConfig, apply_changes
+from bench.config import Changes, apply_changes
+from bench.configs.llamacpp import LlamaCppConfig
 from sandbox.errors import ConfigError
 from tests.bench.tiny_model import FIRST_FOREIGN, LAYERS, TOKENS, write_tiny_model
 
@@ -31,7 +32,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArtefactCache]:
 
 
 def made(model: ModelFile, cache: ArtefactCache, changes: Changes) -> Artefact:
-    return build(apply_changes(EngineConfig(), changes), model, cache)
+    return build(apply_changes(LlamaCppConfig(), changes), model, cache)
 
 
 def storages(artefact: Artefact) -> dict[str, str]:
@@ -108,7 +109,7 @@ def test_equal_recipes_are_built_once_and_others_apart(
 def test_another_keep_set_of_the_same_size_has_another_hash(
     model: ModelFile, cache: ArtefactCache
 ) -> None:
-    fitted = EngineConfig.model_validate(
+    fitted = LlamaCppConfig.model_validate(
         {"weights": {"vocabulary": {"strategy": "public_text", "size": 1100}}}
     )
     one, other = (build(fitted, model, cache, public_ids=[i]) for i in (1700, FIRST_FOREIGN))

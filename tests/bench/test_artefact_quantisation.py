@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.artefacts.quantisation import dequantise, quantise, requantise
-from bench.config import Rounding
+from bench.configs.llamacpp import Rounding
 from sandbox.errors import ConfigError
 
 BLOCK_FORMATS = ["Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"]

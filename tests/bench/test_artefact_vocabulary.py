@@ -5,7 +5,7 @@ import pytest
 
 from bench.artefacts.gguf_file import GgufFile, read_gguf
 from bench.artefacts.vocabulary import KeptRows, Speller, Vocabulary, keep_ids, pruned_metadata
-from bench.config import KeepStrategy, KeptVocabulary
+from bench.configs.llamacpp import KeepStrategy, KeptVocabulary
 from sandbox.errors import ConfigError
 from tests.bench.tiny_model import (
     FIRST_FOREIGN,

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from bench.challenge import Challenge
-from bench.config import EngineConfig
+from bench.challenge_files import load_challenge
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.frozen import parse
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "bench" / "challenges").glob("*/challenge.toml"))
+ON_CPU = [path for path in SHIPPED if path.parent.name.endswith("-cpu")]
 EXAMPLES = sorted((ROOT / "examples").glob("gemma-*/challenge.toml"))
 TEXTS = ROOT / "bench" / "challenges" / "texts"
 LAST_YEAR_OF_DEATH = 1924
@@ -37,8 +39,13 @@ def windows(text: str, words: int) -> set[tuple[str, ...]]:
     return {tuple(spelt[at : at + words]) for at in range(len(spelt) - words + 1)}
 
 
-def test_two_challenges_ship() -> None:
-    assert [path.parent.name for path in SHIPPED] == ["gemma-270m-cpu", "smollm2-135m-cpu"]
+def test_four_challenges_ship() -> None:
+    assert [path.parent.name for path in SHIPPED] == [
+        "gemma-270m-cpu",
+        "gemma-270m-gpu",
+        "gemma-4-e4b-a10g",
+        "smollm2-135m-cpu",
+    ]
 
 
 def test_the_folder_of_texts_is_no_challenge() -> None:
@@ -50,7 +57,7 @@ def test_a_challenge_loads_and_is_named_after_its_folder(path: Path) -> None:
     assert path.parent.name == load(path).name
 
 
-@pytest.mark.parametrize("path", SHIPPED + EXAMPLES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", ON_CPU + EXAMPLES, ids=lambda path: path.parent.name)
 def test_a_challenge_finds_its_texts_beside_it(path: Path) -> None:
     challenge = load(path)
 
@@ -58,9 +65,9 @@ def test_a_challenge_finds_its_texts_beside_it(path: Path) -> None:
     assert (path.parent / challenge.passages).resolve() == TEXTS / "passages.jsonl"
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", ON_CPU, ids=lambda path: path.parent.name)
 def test_the_baseline_is_the_default_config(path: Path) -> None:
-    assert EngineConfig() == load(path).baseline
+    assert LlamaCppConfig() == load(path).baseline
 
 
 @pytest.mark.parametrize(
@@ -77,7 +84,7 @@ def test_every_timed_request_of_a_job_has_a_prompt_of_its_own(path: Path) -> Non
     protocol = load(path).protocol
     needed = protocol.warmup_requests + protocol.full.max_pairs + protocol.digest_prompts
 
-    assert needed <= len(PROMPTS)
+    assert needed <= len(load_challenge(path).prompts)
 
 
 def test_every_line_says_id_text_and_source_and_nothing_else() -> None:
@@ -137,4 +144,20 @@ def test_passages_and_prompts_come_from_different_works() -> None:
 def test_the_example_config_is_one() -> None:
     data = tomllib.loads((ROOT / "examples" / "config.toml").read_text("utf-8"))
 
-    assert parse(EngineConfig, data, what="config") != EngineConfig()
+    assert parse(LlamaCppConfig, data, what="config") != LlamaCppConfig()
+
+
+def test_token_ids_are_those_of_the_texts_they_stand_for() -> None:
+    """Which ids: see tests/bench/test_llamacpp_models.py; here, that none was left out."""
+    found = load_challenge("gemma-270m-gpu")
+
+    assert [one.id for one in found.prompts] == [one["id"] for one in PROMPTS]
+    assert [one.id for one in found.passages] == [one["id"] for one in PASSAGES]
+    assert all(one.ids and one.ids[0] == 2 for one in (*found.prompts, *found.passages))
+
+
+def test_the_questions_are_our_own_and_differ() -> None:
+    found = load_challenge("gemma-4-e4b-a10g").prompts
+
+    assert len({one.text for one in found}) == len(found) == 144
+    assert {one.source for one in found} == {"written for this project, public domain (CC0)"}

@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.config import EngineConfig, apply_changes, carries, diff, word, words
+from bench.config import apply_changes, carries, diff, word, words
+from bench.configs.llamacpp import LlamaCppConfig
 
 CONFIGS = [
-    EngineConfig(),
-    apply_changes(EngineConfig(), {"weights.vocabulary": {"strategy": "ascii", "size": 9000}}),
-    apply_changes(EngineConfig(), {"speculation": {"kind": "drafter", "drafter_layers": [0, 4]}}),
+    LlamaCppConfig(),
+    apply_changes(LlamaCppConfig(), {"weights.vocabulary": {"strategy": "ascii", "size": 9000}}),
+    apply_changes(LlamaCppConfig(), {"speculation": {"kind": "drafter", "drafter_layers": [0, 4]}}),
     apply_changes(
-        EngineConfig(),
+        LlamaCppConfig(),
         {"weights.overrides": [{"layers": [3], "tensors": ["attn_q"], "format": "q4_0"}]},
     ),
 ]
@@ -28,15 +29,15 @@ def test_a_config_says_all_its_leaves() -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_words_are_those_of_directions(config: EngineConfig) -> None:
-    changes = diff(EngineConfig(), config)
+def test_words_are_those_of_directions(config: LlamaCppConfig) -> None:
+    changes = diff(LlamaCppConfig(), config)
 
     assert {word(path, value) for path, value in changes.items()} <= words(config)
 
 
 @given(st.sampled_from(CONFIGS), st.sampled_from(CONFIGS), st.randoms())
 def test_carrying_is_having_all_the_words(
-    one: EngineConfig, other: EngineConfig, rng: Random
+    one: LlamaCppConfig, other: LlamaCppConfig, rng: Random
 ) -> None:
     ingredient = rng.sample(sorted(words(other)), 2)
 
@@ -45,4 +46,4 @@ def test_carrying_is_having_all_the_words(
 
 @pytest.mark.parametrize("rubbish", ["weights=x", "model_dump=1", "threads", "=2", "nothing=1"])
 def test_what_is_no_word_is_carried_by_nobody(rubbish: str) -> None:
-    assert not carries([rubbish])(EngineConfig())
+    assert not carries([rubbish])(LlamaCppConfig())

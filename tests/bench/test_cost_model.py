@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from bench import cost_model
-from bench.config import (
-    EngineConfig,
+from bench.configs.llamacpp import (
     KeptVocabulary,
     LayerFormat,
+    LlamaCppConfig,
     Speculation,
     WeightFormat,
     WeightRecipe,
@@ -48,7 +48,7 @@ def keeping(size: int, strategy: Any = "ascii") -> WeightRecipe:
 def test_speed_is_within_a_tenth_of_the_measured(
     recipe: WeightRecipe, threads: int, measured: float
 ) -> None:
-    config = EngineConfig(weights=recipe, threads=threads)
+    config = LlamaCppConfig(weights=recipe, threads=threads)
 
     assert 1 / cost_model.seconds_per_token(config) == pytest.approx(measured, rel=0.1)
 
@@ -81,7 +81,7 @@ def one_layer(layer: int) -> WeightRecipe:
 def test_perplexity_is_within_a_twentieth_of_the_measured(
     recipe: WeightRecipe, measured: float
 ) -> None:
-    added = cost_model.added_nats(EngineConfig(weights=recipe))
+    added = cost_model.added_nats(LlamaCppConfig(weights=recipe))
 
     assert cost_model.REFERENCE_PERPLEXITY * math.exp(added) == pytest.approx(measured, rel=0.05)
 
@@ -91,7 +91,7 @@ def test_the_shipped_file_reads_the_bytes_it_reads() -> None:
 
 
 def test_two_threads_of_two_are_faster_and_three_are_starved() -> None:
-    one, two, three = (cost_model.seconds_per_token(EngineConfig(threads=n)) for n in (1, 2, 3))
+    one, two, three = (cost_model.seconds_per_token(LlamaCppConfig(threads=n)) for n in (1, 2, 3))
 
     assert two < one < 0.05 * three
 
@@ -99,7 +99,7 @@ def test_two_threads_of_two_are_faster_and_three_are_starved() -> None:
 def test_a_quarter_drafter_does_not_pay() -> None:
     drafter = Speculation(kind="drafter", drafter_layers=(0, 1, 16, 17), draft_tokens=2)
 
-    plain, drafted = EngineConfig(), EngineConfig(speculation=drafter)
+    plain, drafted = LlamaCppConfig(), LlamaCppConfig(speculation=drafter)
     assert cost_model.seconds_per_token(drafted) > cost_model.seconds_per_token(plain)
 
 
@@ -124,7 +124,7 @@ def test_smaller_keep_sets_are_inside_larger_ones(strategy: Any) -> None:
 def test_a_keep_set_misses_what_the_real_one_misses(
     strategy: Any, size: int, counted: float
 ) -> None:
-    engine = SimulatedEngine(EngineConfig(), seed=1)
+    engine = SimulatedEngine(LlamaCppConfig(), seed=1)
     ids = [engine.tokenize(f"word{i}")[1] for i in range(3000)]
     missed = sum(not is_kept(token, KeptVocabulary(strategy=strategy, size=size)) for token in ids)
 

@@ -70,3 +70,40 @@ def test_the_evidence_holds_the_numbers(clean: Measurement) -> None:
 
 def test_missing_targets_come_before_the_cap_they_flatter(clean: Measurement) -> None:
     assert judged(clean, factor=2.0, missing_targets=5).reason == "missing_targets"
+
+
+def capped(clean: Measurement, *, factor: float) -> Ruling:
+    cap = clean.reference_perplexity.value * 1.01
+    scored = clean.perplexity.model_copy(
+        update={"value": clean.reference_perplexity.value * factor}
+    )
+    rule = GUARDRAIL.model_copy(update={"perplexity_cap": cap})
+    return judge(clean.model_copy(update={"perplexity": scored}), rule)
+
+
+@pytest.mark.parametrize(
+    ("factor", "reason"),
+    [
+        (0.5, "within_guardrail"),
+        (1.009, "within_guardrail"),
+        (1.02, "perplexity_above_absolute_cap"),
+        (1.06, "perplexity_above_cap"),
+    ],
+)
+def test_an_absolute_cap_is_one_sided_and_comes_after_the_ratio(
+    clean: Measurement, factor: float, reason: str
+) -> None:
+    assert capped(clean, factor=factor).reason == reason
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_perplexity_that_is_no_number_passes_no_cap(clean: Measurement, value: float) -> None:
+    ruling = capped(clean, factor=value)
+
+    assert ruling[:2] == ("invalid", "perplexity_not_finite")
+    assert ruling.evidence["perplexity"] is None
+
+
+def test_only_a_rule_with_an_absolute_cap_speaks_of_it(clean: Measurement) -> None:
+    assert "perplexity_cap" not in judged(clean).evidence
+    assert "perplexity_cap" in capped(clean, factor=1.0).evidence

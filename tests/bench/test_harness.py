@@ -9,7 +9,7 @@ import pytest
 
 from bench.__main__ import main
 from bench.challenge_files import load_challenge
-from bench.config import EngineConfig, KeptVocabulary, LayerFormat, WeightRecipe
+from bench.configs.llamacpp import KeptVocabulary, LayerFormat, LlamaCppConfig, WeightRecipe
 from bench.engine_sources import SimulatedSource, Starter
 from bench.engines.engine import Generation
 from bench.engines.simulated import SimulatedEngine
@@ -20,7 +20,7 @@ from sandbox.errors import JobTimeout
 from tests.bench.process_engine import FASTER, ProcessSource, make_request, write_challenge
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = EngineConfig(
+SHIPPED = LlamaCppConfig(
     weights=WeightRecipe(head="shipped", attention="shipped", feed_forward="shipped")
 )
 
@@ -37,7 +37,7 @@ def measured(outcome: JobOutcome) -> Measurement:
 
 
 def test_the_baseline_against_itself_is_as_fast_as_itself(challenge: Path) -> None:
-    found = measured(run_job(make_request(challenge, EngineConfig(), stage="full")))
+    found = measured(run_job(make_request(challenge, LlamaCppConfig(), stage="full")))
 
     assert found.speedup_low < 1 < found.speedup_high
     assert found.perplexity == found.reference_perplexity
@@ -84,7 +84,7 @@ def test_the_digest_does_not_depend_on_the_order_of_the_other_prompts(challenge:
 
 def test_a_small_first_vocabulary_misses_targets_and_is_invalid(tmp_path: Path) -> None:
     vocabulary = KeptVocabulary(strategy="first", size=16_384)
-    config = EngineConfig(weights=WeightRecipe(vocabulary=vocabulary))
+    config = LlamaCppConfig(weights=WeightRecipe(vocabulary=vocabulary))
     request = make_request(tmp_path, config).model_copy(
         update={"challenge": "gemma-270m-cpu", "engine": "simulated", "stage": "full"}
     )
@@ -152,7 +152,7 @@ def test_the_reference_is_asked_once_and_then_comes_from_disk(challenge: Path) -
 
 def test_a_config_the_model_cannot_have_is_refused(challenge: Path) -> None:
     override = LayerFormat(layers=(18,), tensors=("attn_q",), format="q4_0")
-    config = EngineConfig(weights=WeightRecipe(overrides=(override,)))
+    config = LlamaCppConfig(weights=WeightRecipe(overrides=(override,)))
     outcome = run_job(make_request(challenge, config))
 
     assert (outcome.status, outcome.fault, outcome.code) == ("refused", "agent", "bad_layer")
@@ -172,7 +172,7 @@ class OddSource(SimulatedSource):
         super().__init__(load_challenge("gemma-270m-cpu").challenge, seed=1)
         self._side, self._oddity = side, oddity
 
-    def prepare(self, config: EngineConfig, side: Side, *, public_ids: Sequence[int]) -> Starter:
+    def prepare(self, config: LlamaCppConfig, side: Side, *, public_ids: Sequence[int]) -> Starter:
         if side != self._side:
             return super().prepare(config, side, public_ids=public_ids)
         return lambda: self._oddity(config, seed=1, clock=self._clock)
@@ -262,7 +262,7 @@ def test_a_config_file_is_measured_or_explained(
     assert said in printed.out + printed.err
 
 
-Q8 = EngineConfig(weights=WeightRecipe(head="q8_0"))
+Q8 = LlamaCppConfig(weights=WeightRecipe(head="q8_0"))
 
 
 def fresh(challenge: Path, **changes: object) -> FreshLaunch:
@@ -285,9 +285,9 @@ def test_a_fresh_launch_times_contender_incumbent_and_baseline_together(challeng
         assert whole == pytest.approx(held * contrast)
 
 
-@pytest.mark.parametrize("incumbent", [None, EngineConfig()])
+@pytest.mark.parametrize("incumbent", [None, LlamaCppConfig()])
 def test_where_the_baseline_holds_the_record_two_engines_are_enough(
-    challenge: Path, incumbent: EngineConfig | None
+    challenge: Path, incumbent: LlamaCppConfig | None
 ) -> None:
     found = fresh(challenge, incumbent=incumbent)
 

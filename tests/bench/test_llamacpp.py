@@ -16,7 +16,8 @@ import pytest
 from bench.artefacts.artefact import Artefact, build
 from bench.artefacts.cache import ArtefactCache
 from bench.artefacts.model_file import ModelFile
-from bench.config import Changes, EngineConfig, apply_changes
+from bench.config import Changes, apply_changes
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.engines.llamacpp import CONTEXT_TOKENS, LlamaCppEngine
 from sandbox.errors import ConfigError, JobError, JobTimeout
 from tests.bench.tiny_model import FIRST_WORD, LAYERS, TOKENS, write_tiny_model
@@ -42,10 +43,10 @@ class Workshop:
         self._stack = stack
 
     def artefact(self, changes: Changes) -> Artefact:
-        return build(apply_changes(EngineConfig(), changes), self.model, self.cache)
+        return build(apply_changes(LlamaCppConfig(), changes), self.model, self.cache)
 
     def start(self, changes: Changes, artefact: Artefact | None = None) -> LlamaCppEngine:
-        config = apply_changes(EngineConfig(), changes)
+        config = apply_changes(LlamaCppConfig(), changes)
         engine = LlamaCppEngine(config, artefact or self.artefact(changes))
         return self._stack.enter_context(contextlib.closing(engine))
 
@@ -187,7 +188,7 @@ def test_levers_that_change_no_weights_all_serve(workshop: Workshop, changes: Ch
 
 def test_a_quantised_value_cache_without_flash_attention_is_refused_early() -> None:
     with pytest.raises(ConfigError, match="needs flash_attention"):
-        apply_changes(EngineConfig(), {"flash_attention": "off", "cache_type_v": "q8_0"})
+        apply_changes(LlamaCppConfig(), {"flash_attention": "off", "cache_type_v": "q8_0"})
 
 
 def test_a_context_that_cannot_fit_is_refused(engine: LlamaCppEngine) -> None:
@@ -248,7 +249,7 @@ def test_a_file_that_is_no_model_ends_with_the_servers_own_words(
 
 def test_a_slow_start_is_a_timeout(workshop: Workshop) -> None:
     with pytest.raises(JobTimeout) as caught:
-        LlamaCppEngine(EngineConfig(), workshop.artefact({}), start_seconds=0.001)
+        LlamaCppEngine(LlamaCppConfig(), workshop.artefact({}), start_seconds=0.001)
 
     assert caught.value.code == "engine_start_timeout"
 
@@ -256,10 +257,10 @@ def test_a_slow_start_is_a_timeout(workshop: Workshop) -> None:
 ORPHAN = """
 import sys, pathlib
 from bench.artefacts.artefact import Artefact
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.engines.llamacpp import LlamaCppEngine
 path = pathlib.Path(sys.argv[1])
-engine = LlamaCppEngine(EngineConfig(), Artefact(path, "x", 1, None, None, path))
+engine = LlamaCppEngine(LlamaCppConfig(), Artefact(path, "x", 1, None, None, path))
 print(engine._server._process.pid, flush=True)
 sys.stdin.read()
 """

@@ -10,7 +10,8 @@ from bench.artefacts.artefact import build
 from bench.artefacts.cache import ArtefactCache
 from bench.artefacts.model_file import ModelFile, locate
 from bench.challenge_files import load_challenge
-from bench.config import Changes, EngineConfig, apply_changes
+from bench.config import Changes, apply_changes
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.engines.llamacpp import LlamaCppEngine
 from sandbox.errors import ConfigError
 
@@ -28,7 +29,7 @@ class Bench:
 
     @contextlib.contextmanager
     def serving(self, changes: Changes) -> Iterator[LlamaCppEngine]:
-        config = apply_changes(EngineConfig(), changes)
+        config = apply_changes(LlamaCppConfig(), changes)
         engine = LlamaCppEngine(config, build(config, self._model, self._cache))
         with contextlib.closing(engine):
             yield engine

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 import pytest
 
 from bench.challenge import StageProtocol
-from bench.config import EngineConfig, WeightRecipe
+from bench.configs.llamacpp import LlamaCppConfig, WeightRecipe
 from bench.engines.engine import Generation
 from bench.engines.simulated import SimulatedEngine, VirtualClock
 from bench.measurement import Drafting, Side
@@ -35,11 +35,11 @@ def make_stage(**changes: float) -> StageProtocol:
     )
 
 
-def make_timer(*, lost: Sequence[int] = (), config: EngineConfig = EngineConfig()) -> PairTimer:  # noqa: B008
+def make_timer(*, lost: Sequence[int] = (), config: LlamaCppConfig = LlamaCppConfig()) -> PairTimer:  # noqa: B008
     clock = VirtualClock()
     candidate = DisturbedEngine(config, seed=1, clock=clock)
     candidate.lost = frozenset(lost)
-    baseline = SimulatedEngine(EngineConfig(), seed=2, clock=clock)
+    baseline = SimulatedEngine(LlamaCppConfig(), seed=2, clock=clock)
     engines = {"candidate": candidate, "baseline": baseline}
     return PairTimer(engines, output_tokens=8, min_cpu_share=0.9, blame=lambda _side: nullcontext())
 
@@ -90,7 +90,7 @@ def test_drafts_are_counted_over_the_candidates_requests() -> None:
 
 
 def test_a_ratio_is_candidate_speed_over_baseline_speed() -> None:
-    faster = EngineConfig(weights=WeightRecipe(head="q4_0"))
+    faster = LlamaCppConfig(weights=WeightRecipe(head="q4_0"))
 
     assert min(run(make_timer(config=faster)).ratios()) > 1.2
 
@@ -116,7 +116,7 @@ def test_both_sides_warm_up_on_prompts_that_are_not_timed() -> None:
 def test_three_sides_take_turns_forward_and_backward_and_count_only_whole_rounds() -> None:
     timer = make_timer(lost=[2])
     engines = timer._engines
-    engines["incumbent"] = SimulatedEngine(EngineConfig(), seed=3, clock=VirtualClock())
+    engines["incumbent"] = SimulatedEngine(LlamaCppConfig(), seed=3, clock=VirtualClock())
     timer.emitted["incumbent"] = {}
     run(timer, max_pairs=3)
     sides = [sample.side for sample in timer.samples]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.engines.simulated import SimulatedEngine
 from bench.perplexity import LogProbs, Targets, make_targets, perplexity, score
 from bench.reference import ReferenceKey, reference_logprobs
@@ -37,7 +37,7 @@ class OddEngine(CountingEngine):
 
 
 def make_engine() -> CountingEngine:
-    return CountingEngine(EngineConfig(), seed=1)
+    return CountingEngine(LlamaCppConfig(), seed=1)
 
 
 def test_everything_before_a_target_is_its_context() -> None:
@@ -76,7 +76,7 @@ def test_the_hash_tells_texts_apart() -> None:
 
 @pytest.mark.parametrize("answer", [(-1.0,), (-1.0,) * 9, (float("nan"),) * 3, (0.5,) * 3])
 def test_what_is_no_log_probability_is_rubbish(answer: LogProbs) -> None:
-    engine = OddEngine(EngineConfig(), seed=1)
+    engine = OddEngine(LlamaCppConfig(), seed=1)
     engine.answer = answer
 
     with pytest.raises(JobError) as caught:
@@ -132,7 +132,7 @@ def test_a_reference_that_cannot_be_stored_is_still_used(tmp_path: Path) -> None
 
 
 def test_a_reference_without_a_target_is_no_reference(tmp_path: Path) -> None:
-    engine = OddEngine(EngineConfig(), seed=1)
+    engine = OddEngine(LlamaCppConfig(), seed=1)
     engine.answer = (None, -1.0, -1.0)
 
     with pytest.raises(JobError, match="lacks a target"):

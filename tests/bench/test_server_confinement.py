@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.confinement import ROOT
 from bench.engines.server_params import ServerParams
 from bench.engines.server_process import ServerProcess
@@ -59,7 +59,7 @@ def place(tmp_path: Path) -> Path:
 def started(place: Path, *, landlock_abi: int | None = None) -> Iterator[dict[str, str]]:
     """Start the server; yield what it could do."""
     params = ServerParams(
-        config=EngineConfig(),
+        config=LlamaCppConfig(),
         weights=place / "weights",
         drafter=None,
         context_tokens=64,

@@ -8,7 +8,7 @@ import pytest
 
 from bench.artefacts.model_file import locate
 from bench.challenge_files import SHIPPED, Text, load_challenge
-from bench.config import EngineConfig, WeightRecipe
+from bench.configs.llamacpp import LlamaCppConfig, WeightRecipe
 from bench.harness import JobRequest, run_job
 from bench.measurement import JobOutcome
 from bench.verify.draw import texts_needed
@@ -21,7 +21,7 @@ from tests.bench.verify_stand import TIMES
 
 pytestmark = [pytest.mark.engine, pytest.mark.enable_socket]
 EXAMPLES = Path(__file__).parents[2] / "examples" / "submissions"
-AS_SHIPPED = EngineConfig(
+AS_SHIPPED = LlamaCppConfig(
     weights=WeightRecipe(head="shipped", attention="shipped", feed_forward="shipped")
 )
 

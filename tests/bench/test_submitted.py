@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.artefacts.artefact import Artefact
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.confinement import ROOT
 from bench.engines.submission_params import SubmissionParams
 from bench.engines.submitted import BRIDGE, PATH, SubmittedEngine
@@ -81,7 +81,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         (folder / "manifest.json").write_text(text)
         (folder / "serve.py").write_text(f"SOCKET = True\n{SERVER.replace('#BODY#', body)}")
         engine = SubmittedEngine(
-            EngineConfig(), artefact, folder=folder, start_seconds=start_seconds
+            LlamaCppConfig(), artefact, folder=folder, start_seconds=start_seconds
         )
         started.append(engine)
         return engine

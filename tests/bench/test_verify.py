@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.challenge_files import load_challenge
-from bench.config import EngineConfig, Speculation
+from bench.configs.llamacpp import LlamaCppConfig, Speculation
 from bench.measurement import JobOutcome
 from bench.verification import Finding, TestName, Verification
 from bench.verify.__main__ import main
@@ -24,7 +24,7 @@ from tests.bench.verify_stand import (
 
 pytestmark = pytest.mark.enable_socket
 ROOT = Path(__file__).parents[2]
-LOOK_UP = EngineConfig(speculation=Speculation(kind="ngram_simple", match_tokens=2))
+LOOK_UP = LlamaCppConfig(speculation=Speculation(kind="ngram_simple", match_tokens=2))
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def finding(found: Verification, test: TestName) -> Finding:
     return next(one for one in found.findings if one.test == test)
 
 
-@pytest.mark.parametrize("config", [EngineConfig(), LOOK_UP, EngineConfig(cache_type_k="q8_0")])
-def test_an_honest_config_passes(folder: Path, config: EngineConfig) -> None:
+@pytest.mark.parametrize("config", [LlamaCppConfig(), LOOK_UP, LlamaCppConfig(cache_type_k="q8_0")])
+def test_an_honest_config_passes(folder: Path, config: LlamaCppConfig) -> None:
     found = judged(make_verify_request(folder, config))
 
     assert set(found.failed) <= TIMES

@@ -2,7 +2,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.engines.simulated import SimulatedEngine
 from bench.pairs import Prompt
 from bench.verify.stream import Kind, Round, Timed, plan, ratios, samples, serve, speeds
@@ -32,7 +32,7 @@ def test_the_stream_is_shuffled_and_loses_nothing() -> None:
 
 
 def test_sides_take_turns_and_a_served_round_is_the_candidates_alone() -> None:
-    engine = SimulatedEngine(EngineConfig(), seed=1)
+    engine = SimulatedEngine(LlamaCppConfig(), seed=1)
     sides = {side: Watched(engine, vocabulary=None) for side in THREADS}
     kinds: list[Kind] = ["private", "long", "served"]
     rounds = [Round(kind, PROMPT, 4) for kind in kinds]
@@ -74,7 +74,7 @@ def test_a_ratio_needs_both_sides_of_a_round() -> None:
 
 def test_times_are_the_verifiers_own() -> None:
     """A simulated engine says seconds went by; our clock knows that none did."""
-    engine = SimulatedEngine(EngineConfig(), seed=1)
+    engine = SimulatedEngine(LlamaCppConfig(), seed=1)
     request = Watched(engine, vocabulary=None).generate((2, 300), tokens=50)
 
     assert engine.clock() > 1
@@ -83,7 +83,7 @@ def test_times_are_the_verifiers_own() -> None:
 
 @pytest.mark.parametrize("came", [3, 5, 0])
 def test_a_miscount_is_seen(came: int) -> None:
-    watched = Watched(SimulatedEngine(EngineConfig(), seed=1), vocabulary=None)
+    watched = Watched(SimulatedEngine(LlamaCppConfig(), seed=1), vocabulary=None)
     watched.requests += [
         Request(4, (7,) * 4, None, 1.0, 1.0),
         Request(4, (7,) * came, None, 1.0, 1.0),

@@ -6,7 +6,8 @@ import pytest
 
 from bench.challenge import VerificationRule
 from bench.challenge_files import Text, load_challenge
-from bench.config import Changes, EngineConfig, apply_changes
+from bench.config import Changes, apply_changes
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.engines.simulated import SimulatedEngine
 from bench.perplexity import Passage
 from bench.verify.canaries import Canary, choose, compare
@@ -74,11 +75,11 @@ def test_too_few_texts_are_refused(texts: tuple[Text, ...]) -> None:
     ],
 )
 def test_the_coarsest_part_names_the_class(changes: Changes, expected: str) -> None:
-    assert numeric_class(apply_changes(EngineConfig(), changes)) == expected
+    assert numeric_class(apply_changes(LlamaCppConfig(), changes)) == expected
 
 
 def test_honest_configs_belong_to_the_class_they_stand_for() -> None:
-    configs = honest_configs(EngineConfig(), layers=18, tokens=262_144)
+    configs = honest_configs(LlamaCppConfig(), layers=18, tokens=262_144)
 
     for name, several in configs.items():
         assert {numeric_class(one) for one in several} == {name}
@@ -129,7 +130,7 @@ def test_only_what_the_twin_copies_is_asked_of_the_candidate() -> None:
 
 
 def test_the_reference_is_asked_once_and_then_comes_from_the_file(tmp_path: Path) -> None:
-    file, engine = tmp_path / "reference.json", SimulatedEngine(EngineConfig(), seed=1)
+    file, engine = tmp_path / "reference.json", SimulatedEngine(LlamaCppConfig(), seed=1)
     memory = ReferenceMemory(engine, file, key=("one",))
     said = memory.logprobs(Passage((2,), (300, 301))), memory.greedy((2, 300), tokens=6)
     memory.save()
@@ -142,7 +143,7 @@ def test_the_reference_is_asked_once_and_then_comes_from_the_file(tmp_path: Path
 
 
 def test_another_engine_or_text_is_asked_anew(tmp_path: Path) -> None:
-    file, engine = tmp_path / "reference.json", SimulatedEngine(EngineConfig(), seed=1)
+    file, engine = tmp_path / "reference.json", SimulatedEngine(LlamaCppConfig(), seed=1)
     first = ReferenceMemory(engine, file, key=("one",))
     first.logprobs(Passage((2,), (300,)))
     first.save()
@@ -156,5 +157,5 @@ def test_a_broken_memory_is_no_memory(tmp_path: Path) -> None:
     file = tmp_path / "reference.json"
     file.write_text(json.dumps([1]))
 
-    memory = ReferenceMemory(SimulatedEngine(EngineConfig(), seed=1), file, key=())
+    memory = ReferenceMemory(SimulatedEngine(LlamaCppConfig(), seed=1), file, key=())
     assert len(memory.logprobs(Passage((2,), (300,)))) == 1

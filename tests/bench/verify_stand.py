@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.challenge_files import Text, load_challenge
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.verify.draw import texts_needed
 from bench.verify.request import Claim, VerifyRequest
 from bench.verify.thresholds import ClassLimits, Limit, Thresholds
@@ -54,7 +54,7 @@ def write_verified_challenge(folder: Path) -> Path:
 
 def make_verify_request(
     folder: Path,
-    config: EngineConfig | None = None,
+    config: LlamaCppConfig | None = None,
     *,
     claim: Claim | None = None,
     server: str | None = None,
@@ -68,7 +68,7 @@ def make_verify_request(
     serving = {} if server is None else {"server": server, "server_folder": folder / "submission"}
     return VerifyRequest(
         challenge=str(folder),
-        config=config or EngineConfig(),
+        config=config or LlamaCppConfig(),
         claim=claim,
         texts=texts,
         seed=1,

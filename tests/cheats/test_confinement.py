@@ -10,7 +10,7 @@ import pytest
 
 from bench.artefacts.artefact import build
 from bench.artefacts.cache import ArtefactCache
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.engines.llamacpp import LlamaCppEngine
 from sandbox import landlock
 from tests.bench.tiny_model import FIRST_WORD, write_tiny_model
@@ -30,12 +30,12 @@ class Launches:
     def __init__(self, folder: Path, cache: ArtefactCache) -> None:
         self.submission = folder / "submission"
         shutil.copytree(SUBMISSIONS, self.submission)
-        self._artefact = build(EngineConfig(), write_tiny_model(folder / "tiny.gguf"), cache)
+        self._artefact = build(LlamaCppConfig(), write_tiny_model(folder / "tiny.gguf"), cache)
 
     def loot(self, server: str, *, requests: int = 3) -> list[str]:
         """Serve some requests and return what the submission says it got hold of."""
         where = {"server": server, "server_folder": self.submission}
-        engine = LlamaCppEngine(EngineConfig(), self._artefact, **where)
+        engine = LlamaCppEngine(LlamaCppConfig(), self._artefact, **where)
         with contextlib.closing(engine):
             for count in range(1, requests + 1):
                 engine.generate(PROMPT, max_tokens=8 * count)

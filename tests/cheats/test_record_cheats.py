@@ -6,7 +6,8 @@ best-of-N postings of one result there, each post read as one more confirmation.
 
 from collections.abc import Callable
 
-from bench.config import EngineConfig, apply_changes
+from bench.config import apply_changes
+from bench.configs.llamacpp import LlamaCppConfig
 from orchestrator.agenda import Agenda
 from orchestrator.duties import Moment
 from tests.builders import (
@@ -24,7 +25,7 @@ from tools.record.events import Draft, Parent, PromotionOpened
 from tools.record.leaderboard import leaderboard
 from tools.record.projection import Projection
 
-LEAD = apply_changes(EngineConfig(), {"weights.head": "q8_0", "threads": 2})
+LEAD = apply_changes(LlamaCppConfig(), {"weights.head": "q8_0", "threads": 2})
 COPY = apply_changes(LEAD, {"poll": 7})
 PUPPETS = ("polly", "petra", "pim")
 Tell = Callable[[str, object], None]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.config import EngineConfig, apply_changes
+from bench.config import apply_changes
+from bench.configs.llamacpp import LlamaCppConfig
 from tests.builders import (
     Clock,
     make_attempt,
@@ -40,7 +41,7 @@ def proposed(
     payload = make_attempt(
         attempt,
         parents=edges,
-        config=apply_changes(EngineConfig(), changes or {}),
+        config=apply_changes(LlamaCppConfig(), changes or {}),
         hypothesis="fewer bytes per token",
         direction=", ".join(f"{path}={value}" for path, value in (changes or {}).items()),
     )

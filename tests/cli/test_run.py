@@ -19,7 +19,7 @@ BAD_RUNS = [
     ("run --personas zzz", "unknown persona 'zzz'"),
     ("run --challenge gemma-270m-cup", "did you mean 'gemma-270m-cpu'"),
     ("run --model gtp", "unknown model 'gtp'"),
-    ("run --engine vlm", "'llamacpp', 'simulated'"),
+    ("run --engine vlm", "'llamacpp', 'vllm'"),
     ("run --minutes -3", "minutes = -3.0"),
     ("run --agents 0", "agents"),
     ("resume 20270101-race-2", "no session '20270101-race-2'"),

@@ -2,36 +2,109 @@
 
 import itertools
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from bench.artefacts.model_file import locate
 from bench.challenge_files import load_challenge
-from bench.config import EngineConfig, KeptVocabulary, WeightRecipe
+from bench.config import CONFIGS
+from bench.configs.engine_config import EngineConfig
+from bench.configs.llamacpp import KeptVocabulary, LlamaCppConfig, WeightRecipe
+from bench.configs.openai_endpoint import OpenAiConfig
+from bench.configs.transformers_config import TransformersConfig
+from bench.confinement import ROOT
+from bench.engine_places import EnginePlaces, PythonPlace, VllmPlace
 from bench.engine_sources import EngineName, EngineSource, Submitted, open_source
 from bench.engines.engine import Engine
 from sandbox.errors import ConfigError
+from tests.bench import openai_stand
 
 CHALLENGE = load_challenge("smollm2-135m-cpu").challenge
 REAL = pytest.param("llamacpp", marks=[pytest.mark.engine, pytest.mark.enable_socket])
 SUBMITTED = pytest.param("submitted", marks=[pytest.mark.engine, pytest.mark.enable_socket])
+VLLM = pytest.param("vllm", marks=[pytest.mark.engine, pytest.mark.enable_socket])
+OPENAI = pytest.param("openai", marks=[pytest.mark.engine, pytest.mark.enable_socket])
+TORCH = os.environ.get("PACELINE_TRANSFORMERS_PYTHON", "")
+TRANSFORMERS = pytest.param(
+    "transformers",
+    marks=[
+        pytest.mark.engine,
+        pytest.mark.enable_socket,
+        pytest.mark.skipif(not TORCH, reason="PACELINE_TRANSFORMERS_PYTHON names no Python"),
+    ],
+)
+OURS = {"simulated", "llamacpp", "submitted"}
+"""Engines whose configs have the lever of a reduced vocabulary."""
 STOCK = Path(__file__).parents[2] / "examples" / "submissions" / "stock"
-SMALL = EngineConfig(weights=WeightRecipe(vocabulary=KeptVocabulary(strategy="first", size=2048)))
+SMALL = LlamaCppConfig(weights=WeightRecipe(vocabulary=KeptVocabulary(strategy="first", size=2048)))
 IdsOf = Callable[[str], tuple[int, ...]]
 TEXT = "It was the best of times, it was the worst of times, it was the age of"
 
 
-@pytest.fixture(scope="module", params=["simulated", REAL, SUBMITTED])
-def source(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[EngineSource]:
-    is_code = request.param == "submitted"
-    name: EngineName = "llamacpp" if is_code else request.param
-    submitted: Submitted = {"baseline": STOCK, "candidate": STOCK} if is_code else {}
-    folder: Path = tmp_path_factory.mktemp("cache")
+@pytest.fixture(scope="module", params=["simulated", REAL, SUBMITTED, VLLM, OPENAI, TRANSFORMERS])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def config(kind: str, folder: Path) -> Iterator[EngineConfig]:
+    if kind == "transformers":  # bfloat16 rounds one pass and one token at a time differently
+        yield TransformersConfig(dtype="float32")
+        return
+    if kind != "openai":
+        yield CONFIGS.get(kind, LlamaCppConfig)()
+        return
+    command = (sys.executable, openai_stand.__file__, str(weights(folder)))
+    with subprocess.Popen(
+        command, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        yield OpenAiConfig(base_url=f"http://127.0.0.1:{port}/v1")
+        process.terminate()
+
+
+def weights(folder: Path) -> Path:
     try:
-        opened = open_source(name, CHALLENGE, cache_folder=folder, seed=1, submitted=submitted)
+        return locate(CHALLENGE.model, folder).path
+    except ConfigError as error:
+        pytest.skip(f"the model is not installed: {error}")
+
+
+def places(kind: str, folder: Path) -> EnginePlaces:
+    """Where the stand for vLLM is, which serves the same weights by llama.cpp."""
+    if kind == "transformers":
+        return EnginePlaces(transformers=PythonPlace(python=Path(TORCH)))
+    if kind != "vllm":
+        return EnginePlaces()
+    site = openai_stand.install_stand(folder / "site")
+    environment = {"STAND_WEIGHTS": str(weights(folder))}
+    place = VllmPlace(
+        python=Path(sys.executable), site=site, environment=environment, is_confined=False
+    )
+    return EnginePlaces(vllm=place)
+
+
+@pytest.fixture(scope="module")
+def source(kind: str, folder: Path) -> Iterator[EngineSource]:
+    is_code = kind == "submitted"
+    name: EngineName = "llamacpp" if is_code else kind  # type: ignore[assignment]
+    submitted: Submitted = {"baseline": STOCK, "candidate": STOCK} if is_code else {}
+    where = places(kind, folder)
+    try:
+        opened = open_source(
+            name, CHALLENGE, cache_folder=folder, seed=1, submitted=submitted, places=where
+        )
     except ConfigError as error:
         pytest.skip(f"the model is not installed: {error}")
     yield opened
@@ -39,8 +112,8 @@ def source(
 
 
 @pytest.fixture(scope="module")
-def engine(source: EngineSource) -> Iterator[Engine]:
-    started = source.prepare(EngineConfig(), "baseline", public_ids=())()
+def engine(source: EngineSource, config: EngineConfig) -> Iterator[Engine]:
+    started = source.prepare(config, "baseline", public_ids=())()
     yield started
     started.close()
 
@@ -51,24 +124,26 @@ def ids_of(engine: Engine, source: EngineSource) -> Iterator[IdsOf]:
     if engine.name != "submitted":
         yield engine.tokenize
         return
-    ours = source.prepare(EngineConfig(), "incumbent", public_ids=())()
+    ours = source.prepare(LlamaCppConfig(), "incumbent", public_ids=())()
     yield ours.tokenize
     ours.close()
 
 
 @pytest.fixture(scope="module")
-def small_engine(source: EngineSource) -> Iterator[Engine]:
+def small_engine(source: EngineSource, kind: str) -> Iterator[Engine]:
+    if kind not in OURS:
+        pytest.skip("it keeps every row")
     started = source.prepare(SMALL, "candidate", public_ids=())()
     yield started
     started.close()
 
 
-def test_it_says_what_it_is(engine: Engine) -> None:
+def test_it_says_what_it_is(engine: Engine, config: EngineConfig) -> None:
     assert engine.name
     assert engine.version
     assert engine.artefact
-    assert engine.artefact_bytes > 1_000_000
-    assert engine.config == EngineConfig()
+    assert engine.artefact_bytes > 1_000_000 or engine.name == "openai"
+    assert engine.config == config
     assert engine.simulated == (engine.name == "simulated")
 
 
@@ -212,7 +287,7 @@ def test_a_reduced_vocabulary_does_not_tokenize(small_engine: Engine) -> None:
     assert caught.value.code in {"reduced_vocabulary", "no_tokenizer"}
 
 
-def test_closing_twice_is_fine(source: EngineSource) -> None:
-    engine = source.prepare(EngineConfig(), "candidate", public_ids=())()
+def test_closing_twice_is_fine(source: EngineSource, config: EngineConfig) -> None:
+    engine = source.prepare(config, "candidate", public_ids=())()
     engine.close()
     engine.close()

@@ -135,6 +135,30 @@ async def test_of_many_appends_upon_one_version_one_passes(store: Store) -> None
     assert sum(isinstance(answer, VersionConflict) for answer in answers) == 9
 
 
+async def test_events_of_kinds_that_are_not_guarded_are_no_conflict(store: Store) -> None:
+    await store.append([post(1)])
+    events = await store.append([post(2)], expected_version=0, guarded=frozenset({"agent_joined"}))
+
+    assert [event.seq for event in events] == [2]
+
+
+async def test_an_unseen_event_of_a_guarded_kind_is_a_conflict(store: Store) -> None:
+    await store.append([post(1), post(2)])
+
+    with pytest.raises(VersionConflict, match=r"appended 'message_posted' \(event 2\) first"):
+        await store.append([post(3)], expected_version=1, guarded=frozenset({"message_posted"}))
+    assert (await store.head())[0] == 2
+
+
+async def test_of_many_guarded_appends_upon_one_version_one_passes(store: Store) -> None:
+    kinds = frozenset({"message_posted"})
+    asks = [store.append([post(n)], expected_version=0, guarded=kinds) for n in range(10)]
+    answers = await asyncio.gather(*asks, return_exceptions=True)
+
+    assert sum(isinstance(answer, list) for answer in answers) == 1
+    assert sum(isinstance(answer, VersionConflict) for answer in answers) == 9
+
+
 async def test_resending_what_was_written_is_no_conflict(store: Store) -> None:
     first = await store.append([post(1)], expected_version=0)
 

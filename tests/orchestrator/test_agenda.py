@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from bench.challenge import Challenge, VerificationRule
-from bench.config import EngineConfig, apply_changes
+from bench.config import apply_changes
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.measurement import JobOutcome
 from orchestrator.agenda import Agenda, Step, lane_share
 from orchestrator.duties import Moment, Wish
@@ -122,8 +123,8 @@ def test_early_in_a_ride_with_a_queue_one_full_run_is_not_enough() -> None:
 def test_no_promotion_is_opened_that_cannot_end_with_its_verification() -> None:
     runs = (full("a0001", 1.4), full("a0002", 1.5))
 
-    assert agenda(*runs, moment=Moment(980.0, 1000.0, 0.0)).record_step() is None
-    short = agenda(*runs, moment=Moment(980.0, 1000.0, 0.0), can_verify=False)
+    assert agenda(*runs, moment=Moment(990.0, 1000.0, 0.0)).record_step() is None
+    short = agenda(*runs, moment=Moment(990.0, 1000.0, 0.0), can_verify=False)
     assert told(short.record_step()) == ("a0002", "promotion")
 
 
@@ -227,11 +228,11 @@ def test_a_ruling_names_what_the_failure_is_laid_to(
 ) -> None:
     kept = {"weights.vocabulary": {**changes, "size": 8192}} if changes else {}
 
-    assert ingredient(apply_changes(EngineConfig(), kept), [failed]) == words
+    assert ingredient(apply_changes(LlamaCppConfig(), kept), [failed]) == words
 
 
 def test_a_failure_of_decoding_is_laid_to_how_tokens_are_guessed() -> None:
-    config = apply_changes(EngineConfig(), {"speculation.kind": "ngram_mod"})
+    config = apply_changes(LlamaCppConfig(), {"speculation.kind": "ngram_mod"})
 
     assert ingredient(config, ["self_consistency"]) == ("speculation.kind=ngram_mod",)
-    assert ingredient(EngineConfig(), ["self_consistency"]) == ()
+    assert ingredient(LlamaCppConfig(), ["self_consistency"]) == ()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from sandbox.local import LocalSandbox
 from tests.builders import make_attempt, make_opened
 from tests.orchestrator.tiny_race import tiny_challenge, tiny_job, write_challenge
@@ -28,7 +28,7 @@ class Job:
         self.place = place
 
     async def request(self, batch_tokens: int = 99, *, attempt: str = "a0001") -> tuple[Node, Run]:
-        config = EngineConfig(batch_tokens=batch_tokens)
+        config = LlamaCppConfig(batch_tokens=batch_tokens)
         await self.recorder.append("ann", make_attempt(attempt, config=config), key=attempt)
         node = self.recorder.projection.lineage.nodes[attempt]
         return await self.ask(node)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.challenge import Challenge
 from bench.challenge_files import load_challenge
-from bench.config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.verification import Finding, PrivatePerplexity, PrivateSpeed, Regret, Verification
 from orchestrator.keys import Key, known_key, signing_key, verify_signature
 from orchestrator.receipts import (
@@ -68,7 +68,7 @@ def make_receipt(key: Key = KEY, **fields: Any) -> Receipt:
         attempt="a0007",
         agent="ann",
         parents=(),
-        config=EngineConfig(threads=1),
+        config=LlamaCppConfig(threads=1),
         fingerprint="f" * 16,
         hypothesis="it is faster",
         direction="threads=1",

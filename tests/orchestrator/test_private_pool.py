@@ -274,6 +274,17 @@ async def test_a_machine_pool_is_put_aside_when_it_is_revealed(machine: Settings
     assert len(list(source.parent.glob("revealed-*.jsonl"))) == 1
 
 
+async def test_an_organisers_own_file_lies_in_the_private_folder(machine: Settings) -> None:
+    assert await refusal(with_pool("file"), machine) == "pool_missing"
+    lines = [f'{{"id": "t{n}", "source": "test", "token_ids": [2, {n}]}}\n' for n in range(3)]
+    write_texts(machine.private_folder / "pools" / "gemma-270m-cpu.jsonl", "".join(lines))
+    pool = await opened(with_pool("file"), machine)
+
+    assert [text.ids for text in pool.texts] == [(2, 0), (2, 1), (2, 2)]
+    assert publish(machine, pool).texts == 3
+    assert await refusal(with_pool("file"), machine, session="s2") == "pool_revealed"
+
+
 async def test_texts_that_are_not_those_committed_to_stay_private(
     machine: Settings, texts: Path
 ) -> None:

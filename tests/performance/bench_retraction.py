@@ -17,7 +17,8 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any, NamedTuple
 
-from bench.config import EngineConfig, apply_changes
+from bench.config import apply_changes
+from bench.configs.llamacpp import LlamaCppConfig
 from tests.builders import make_event, make_invalidated, make_reinstated
 from tests.cli.race import folded, many_attempts
 from tools.record.events import Draft, Event
@@ -44,7 +45,9 @@ def _with_keep_set(draft: Draft) -> Draft:
     number = int(payload.attempt[1:])
     parents = [one for one in payload.parents if one.attempt != "a0000"]
     born = parents or [payload.parents[0].model_copy(update={"attempt": "a0001"})] * (number > 1)
-    config = apply_changes(EngineConfig(), {"poll": number % 101, **(FITTED if number % 2 else {})})
+    config = apply_changes(
+        LlamaCppConfig(), {"poll": number % 101, **(FITTED if number % 2 else {})}
+    )
     changed = {"config": config, "parents": tuple(born) or payload.parents}
     return draft._replace(payload=payload.model_copy(update=changed))
 

@@ -35,6 +35,24 @@ def test_a_list_comes_back_part_by_part(file: Path) -> None:
     assert list(blobs.get_list(blobs.put_list(["tools", "", "tools"]))) == ["tools", "", "tools"]
 
 
+@pytest.mark.parametrize("size", [0, 1, 32_768, 32_769, 300_000])
+def test_content_of_any_size_comes_back(file: Path, size: int) -> None:
+    content = bytes(number * number % 251 for number in range(size))
+
+    assert Blobs(file).get(Blobs(file).put(content)) == content
+
+
+def test_a_list_and_its_new_parts_are_written_behind_what_a_kill_tore(file: Path) -> None:
+    Blobs(file).put("whole")
+    with file.open("ab") as pack:
+        pack.write(b"torn")
+    blobs = Blobs(file)
+    name = blobs.put_list(["whole", "new", "new"])
+
+    assert list(Blobs(file).get_list(name)) == ["whole", "new", "new"]
+    assert len(blobs.names()) == 3
+
+
 def test_looking_for_a_blob_makes_no_file(file: Path) -> None:
     with pytest.raises(RecordError) as caught:
         Blobs(file).get("0" * 64)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from bench.config import EngineConfig, apply_changes
+from bench.config import apply_changes
+from bench.configs.llamacpp import LlamaCppConfig
 from tests.builders import (
     make_ended,
     make_events,
@@ -52,7 +53,7 @@ def test_neither_posts_nor_edges_nor_own_runs_back_anything() -> None:
 def copied(
     changes: dict[str, Any], *, agent: str = "bob", parents: tuple[str, ...] = ("a0000",)
 ) -> str | None:
-    lead = apply_changes(EngineConfig(), LEAD)
+    lead = apply_changes(LlamaCppConfig(), LEAD)
     lineage = lineage_of(
         make_run("a0000", agent="organiser"),
         make_run("a0001", agent="ann", parents=["a0000"], config=lead),
@@ -96,7 +97,7 @@ def test_who_names_the_source_or_copies_itself_copies_nobody() -> None:
 
 
 def test_who_was_there_first_copied_nobody() -> None:
-    lead = apply_changes(EngineConfig(), LEAD)
+    lead = apply_changes(LlamaCppConfig(), LEAD)
     lineage = lineage_of(
         make_run("a0000", agent="organiser"),
         make_run("a0001", agent="ann", parents=["a0000"], config=lead),
@@ -108,7 +109,7 @@ def test_who_was_there_first_copied_nobody() -> None:
 
 
 def test_of_several_sources_the_nearest_is_named() -> None:
-    lead = apply_changes(EngineConfig(), LEAD)
+    lead = apply_changes(LlamaCppConfig(), LEAD)
     near, far = ({"poll": 9}, {"batch_tokens": 512, "memory_map": False})
     lineage = lineage_of(
         make_run("a0000", agent="organiser"),

@@ -10,7 +10,8 @@ import rfc8785
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bench.config import EngineConfig, words
+from bench.config import words
+from bench.configs.llamacpp import LlamaCppConfig
 from bench.measurement import JobOutcome
 from tests.builders import (
     make_attempt,
@@ -51,7 +52,9 @@ QUICK = settings(max_examples=25, deadline=None)
 
 
 INGREDIENTS = ((), ("threads=1",), ("threads=2",), ("threads=2", "poll=0"))
-CONFIGS = tuple(EngineConfig(threads=threads, poll=poll) for threads in (1, 2) for poll in (0, 50))
+CONFIGS = tuple(
+    LlamaCppConfig(threads=threads, poll=poll) for threads in (1, 2) for poll in (0, 50)
+)
 
 
 def story(seed: int, *, length: int = 25) -> list[Draft]:

@@ -1,7 +1,8 @@
 """Promotions, who holds the record, and what fresh and private jobs do not do."""
 
 from bench.challenge import PromotionRule
-from bench.config import EngineConfig, apply_changes
+from bench.config import apply_changes
+from bench.configs.llamacpp import LlamaCppConfig
 from tests.builders import (
     make_attempt,
     make_ended,
@@ -23,7 +24,7 @@ from tools.record.noise_of import known_noise, launches_to_compare
 from tools.record.projection import Projection
 
 FASTER = make_fresh(speedup=2.0, incumbent=1.5)
-TWO = EngineConfig(threads=2)
+TWO = LlamaCppConfig(threads=2)
 
 
 def after(*more: list[Draft]) -> Projection:

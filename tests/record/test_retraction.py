@@ -2,7 +2,8 @@
 
 import pytest
 
-from bench.config import EngineConfig, apply_changes
+from bench.config import apply_changes
+from bench.configs.llamacpp import LlamaCppConfig
 from tests.builders import (
     make_attempt,
     make_events,
@@ -25,8 +26,8 @@ WORD = "weights.vocabulary.strategy=public_text"
 SIZE = "weights.vocabulary.size=9000"
 
 
-def config(**changes: object) -> EngineConfig:
-    return apply_changes(EngineConfig(), {**changes})
+def config(**changes: object) -> LlamaCppConfig:
+    return apply_changes(LlamaCppConfig(), {**changes})
 
 
 def family(*more: list[Draft]) -> Lineage:

@@ -78,6 +78,40 @@ async def test_a_writer_that_dies_leaves_nobody_waiting() -> None:
         writer.submit(request)
 
 
+async def test_a_writer_that_died_before_a_call_reached_it_says_so() -> None:
+    def commit(asks: list[Ask]) -> list[Answer]:
+        return [[] for _ in asks]
+
+    writer = Writer(commit, close=lambda: None, title="t")
+    request = ask_of(asyncio.get_running_loop())
+    writer.submit(request)
+    writer.stop()
+
+    with pytest.raises(RecordError, match="closed"):
+        await request.future
+
+
+async def test_calls_of_one_round_of_the_loop_share_a_commit() -> None:
+    sizes: list[int] = []
+
+    def commit(asks: list[Ask]) -> list[Answer]:
+        sizes.append(len(asks))
+        return [[] for _ in asks]
+
+    writer = Writer(commit, close=lambda: None, title="t")
+    loop = asyncio.get_running_loop()
+
+    async def ask() -> None:
+        writer.submit(request := ask_of(loop))
+        await request.future
+
+    await asyncio.gather(*(ask() for _ in range(10)))
+    await asyncio.to_thread(writer.stop)
+
+    assert sum(sizes) == 10
+    assert len(sizes) <= 2
+
+
 def test_an_answer_for_a_loop_that_is_gone_is_dropped() -> None:
     gate = threading.Event()
 
@@ -88,6 +122,7 @@ def test_an_answer_for_a_loop_that_is_gone_is_dropped() -> None:
     loop = asyncio.new_event_loop()
     writer = Writer(commit, close=lambda: None, title="t")
     writer.submit(ask_of(loop))
+    writer.flush()
     loop.close()
     gate.set()
 

@@ -58,7 +58,8 @@ setting = {
 (engine / "setting.json").write_text(json.dumps(setting))
 argv = (sys.executable, "-I", "-S", str(attacks), *json.loads(sys.argv[3]))
 run = subprocess.Popen(
-    confined_argv(argv, read=(*runtime_paths(), attacks), write=(engine,)),
+    confined_argv(argv, read=(*runtime_paths(), attacks), write=(engine,),
+                  takes_network="network" in sys.argv),
     cwd=engine, env={}, stdout=subprocess.PIPE,
 )
 said = json.loads(run.communicate()[0])
@@ -67,8 +68,11 @@ print(json.dumps({"through": [name for name, is_through in said.items() if is_th
 
 
 @pytest.mark.skipif(landlock.abi() < 6, reason="signals are kept in from ABI 6 on")
+@pytest.mark.parametrize("network", [False, True], ids=["", "in a network of its own"])
 @pytest.mark.parametrize("level", ["bubblewrap", "landlock", "none"])
-async def test_an_engine_does_not_get_at_its_harness(level: Level, tmp_path: Path) -> None:
+async def test_an_engine_does_not_get_at_its_harness(
+    level: Level, network: bool, tmp_path: Path
+) -> None:
     reason = levels.why_not(level)
     if reason is not None:
         pytest.skip(reason)
@@ -76,14 +80,16 @@ async def test_an_engine_does_not_get_at_its_harness(level: Level, tmp_path: Pat
     code.mkdir(parents=True)
     (code / "sandbox").symlink_to(ROOT / "sandbox")
     arguments = (str(code), str(file), json.dumps(ON_THE_HARNESS))
+    words = ["tcp"] * (level != "landlock") + ["network"] * network
     spec = JobSpec(
         job="harness",
-        argv=(sys.executable, "-I", "-c", HARNESS, *arguments, *(["tcp"] * (level != "landlock"))),
+        argv=(sys.executable, "-I", "-c", HARNESS, *arguments, *words),
         folder=tmp_path / "job",
         environment={"TOKEN": "of-the-harness"},
         wall_seconds=60,
         readable=(file, ROOT / "sandbox", *landlock.runtime_paths()),
         connects=True,
+        networks=network,
     )
     result = await (await LocalSandbox(level=level).start(spec)).result()
 

@@ -138,7 +138,7 @@ async def test_memory_of_the_whole_tree_counts(tmp_path: Path, sandbox: LocalSan
     result = await run(make_spec(tmp_path, eat, memory_bytes=120_000_000), sandbox)
 
     assert result.end == "out_of_memory"
-    assert (result.peak_memory_bytes or 0) > 120_000_000
+    assert (result.peak_memory_bytes or 0) > 119_000_000  # of a control group: whole pages
 
 
 async def test_output_beyond_the_cap_is_dropped_and_the_job_goes_on(

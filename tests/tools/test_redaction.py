@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.record.events import MessagePosted, ModelReplied, ToolCall
-from tools.redaction import Redactor, find_secret, redact, secret_in_json
+from tools.redaction import Redactor, _has_mark, find_secret, redact, secret_in_json
 
 CANARY = "cAn4ry/Sesame+öffne dich"
 SHAPED = {
@@ -87,6 +87,48 @@ def test_a_second_time_changes_nothing_with_or_without_the_values(text: str) -> 
     assert told == Redactor([CANARY])(told) == redact(told)
     assert CANARY not in told
     assert find_secret(told) is None
+
+
+MARKS = (
+    *("hf_", "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox"),
+    *("AIza", "KIA", "SIA", "eyJ", "earer", "EARER", "PRIVATE KEY", "uthorization:"),
+    *("UTHORIZATION:", "://"),
+)
+SPLINTERS = st.sampled_from(
+    [*MARKS, *(mark[:-1] for mark in MARKS), *(mark[1:] for mark in MARKS), "é", "\U0001f511"]
+)
+
+
+@given(st.lists(SPLINTERS | st.text(max_size=3), max_size=8).map("".join))
+def test_a_text_is_looked_into_when_and_only_when_a_mark_is_in_it(text: str) -> None:
+    assert _has_mark(text) == any(mark in text for mark in MARKS)
+
+
+@given(st.lists(TEXTS, max_size=12))
+def test_what_was_harmless_before_is_told_the_same_by_who_sees_it_first(texts: list[str]) -> None:
+    redactor, padding = Redactor([CANARY]), "rules and tools, " * 200
+    texts = [padding + text for text in texts]
+
+    told = [redactor(text) for text in texts * 2]
+
+    assert told == [Redactor([CANARY])(text) for text in texts * 2]
+
+
+def test_a_value_learnt_later_is_found_in_a_text_that_was_harmless() -> None:
+    redactor, text = Redactor(), "a long prompt, " * 200 + CANARY
+    assert redactor(text) == text
+
+    redactor.learn(CANARY)
+
+    assert redactor(text).endswith("[redacted:known]")
+
+
+def test_no_more_texts_are_remembered_than_a_session_needs() -> None:
+    redactor = Redactor()
+    for number in range(1000):
+        redactor(f"{number:3000}")
+
+    assert len(redactor._harmless) <= 64
 
 
 def test_an_event_is_redacted_down_to_its_leaves() -> None:

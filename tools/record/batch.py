@@ -24,6 +24,16 @@ class Ask(NamedTuple):
 
     drafts: Sequence[Canonical]
     expected_version: int | None
+    guarded: frozenset[str] | None = None
+    """Kinds of event that the caller must have seen; None = all."""
+
+
+class Written(NamedTuple):
+    """What is asked of an event that somebody else wrote."""
+
+    seq: int
+    actor: str
+    kind: str
 
 
 Answer = list[Event] | VersionConflict
@@ -36,7 +46,14 @@ class Batch(NamedTuple):
     answers: list[Answer]
 
 
-def chain(asks: Iterable[Ask], *, session: str, head: Head, known: dict[str, Event]) -> Batch:
+def chain(
+    asks: Iterable[Ask],
+    *,
+    session: str,
+    head: Head,
+    known: dict[str, Event],
+    written: Sequence[Written] = (),
+) -> Batch:
     """Place each ask's new drafts behind `head`, in order; a conflict refuses that ask alone.
 
     Args:
@@ -44,33 +61,41 @@ def chain(asks: Iterable[Ask], *, session: str, head: Head, known: dict[str, Eve
         session: id of the session, part of every hash.
         head: last event of the record, read within the transaction.
         known: events already in the record, by idempotency key; not changed.
+        written: every event after the least version that is expected.
     """
-    known = dict(known)
+    known, written = dict(known), list(written)
     batch = Batch([], [])
     for ask in asks:
-        if _is_stale(ask, head=head, known=known):
-            batch.answers.append(_conflict(ask, head))
+        if conflict := _conflict(ask, head=head, known=known, written=written):
+            batch.answers.append(conflict)
             continue
         for draft in ask.drafts:
             if draft.key not in known:
                 event = known[draft.key] = _link(draft, session=session, head=head)
                 batch.new_events.append(event)
+                written.append(Written(event.seq, event.actor, event.kind))
                 head = Head(event.seq, event.hash)
         batch.answers.append([known[draft.key] for draft in ask.drafts])
     return batch
 
 
-def _is_stale(ask: Ask, *, head: Head, known: dict[str, Event]) -> bool:
-    """Tell whether the ask would write upon a version its caller has not seen."""
-    if ask.expected_version is None or ask.expected_version == head.seq:
-        return False
-    return any(draft.key not in known for draft in ask.drafts)
-
-
-def _conflict(ask: Ask, head: Head) -> VersionConflict:
-    return VersionConflict(
-        f"the record is at event {head.seq}, the caller had seen {ask.expected_version}",
-        hint="read what is new and retry",
+def _conflict(
+    ask: Ask, *, head: Head, known: dict[str, Event], written: Iterable[Written]
+) -> VersionConflict | None:
+    """Return why the ask may not be written upon a version its caller has not seen."""
+    version = ask.expected_version
+    if version is None or version == head.seq or all(one.key in known for one in ask.drafts):
+        return None
+    if ask.guarded is None:
+        return VersionConflict(
+            f"the record is at event {head.seq}, the caller had seen {version}",
+            hint="read what is new and retry",
+        )
+    unseen = (one for one in written if one.seq > version and one.kind in ask.guarded)
+    first = next(unseen, None)
+    return first and VersionConflict(
+        f"{first.actor!r} appended {first.kind!r} (event {first.seq}) first",
+        hint="read again and retry",
     )
 
 

@@ -6,7 +6,9 @@ nor a record, and is not read here.
 
 from collections import defaultdict
 
-from bench.config import EngineConfig, diff
+from bench.config import diff
+from bench.configs.engine_config import EngineConfig
+from bench.configs.llamacpp import LlamaCppConfig
 from tools.record.lineage import Lineage, Node, Run
 
 BACKING_SHARE = 0.95
@@ -77,9 +79,13 @@ def _differing(old: EngineConfig, new: EngineConfig) -> frozenset[str]:
 
 def _is_inert(path: str, old: EngineConfig, new: EngineConfig) -> bool:
     if path == SIZE_PATH:
-        kept = [config.weights.vocabulary for config in (old, new)]
-        sizes = [one.size for one in kept if one]
-        return len(sizes) == len(kept) and max(sizes) - min(sizes) <= SIZE_SHARE * max(sizes)
+        sizes = [size for config in (old, new) if (size := _kept_rows(config))]
+        return len(sizes) == len((old, new)) and max(sizes) - min(sizes) <= SIZE_SHARE * max(sizes)
     if path.startswith("speculation."):  # settings of a speculation that is switched off
-        return old.speculation.kind == new.speculation.kind == "none"
+        return not old.speculates and not new.speculates
     return path in INERT_LEVERS
+
+
+def _kept_rows(config: EngineConfig) -> int | None:
+    kept = config.weights.vocabulary if isinstance(config, LlamaCppConfig) else None
+    return kept.size if kept else None

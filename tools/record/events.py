@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, JsonValue, TypeAdapter
 
-from bench.config import EngineConfig
-from bench.frozen import Frozen
+from bench.config import AnyConfig
+from bench.frozen import Frozen, is_absent
 from bench.measurement import JobOutcome, Stage
 from tools.record.turn_events import (
     FREE,
@@ -42,11 +42,21 @@ VerdictState = Literal["pending", "valid", "invalid", "suspect"]
 was ruled invalid, until it is verified itself."""
 
 
+class Inference(Frozen):
+    """Why somebody believes in an edge that its author did not state."""
+
+    evidence: str = Field(max_length=64)
+    """Where it was read: `text`, `method-name`, `notes`, ..."""
+    confidence: Literal["high", "medium", "low"]
+
+
 class Parent(Frozen):
     """A typed edge of the lineage."""
 
     attempt: str
     kind: EdgeKind = "builds-on"
+    inferred: Inference | None = Field(default=None, exclude_if=is_absent)
+    """None: stated by whoever proposed it."""
 
 
 class SessionOpened(Frozen):
@@ -128,7 +138,7 @@ class AttemptProposed(Frozen):
     kind: Literal["attempt_proposed"] = "attempt_proposed"
     attempt: str
     parents: tuple[Parent, ...]
-    config: EngineConfig
+    config: AnyConfig
     fingerprint: str
     hypothesis: str
     files: dict[str, str] = Field(default_factory=dict)
@@ -173,6 +183,20 @@ class JobEnded(Frozen):
     outcome: JobOutcome
     spent_seconds: float
     spent_usd: float
+
+
+class ResultReported(Frozen):
+    """What an imported collaboration says of an attempt: one draw, without its samples."""
+
+    kind: Literal["result_reported"] = "result_reported"
+    attempt: str
+    tokens_per_second: float | None = Field(default=None, gt=0)
+    perplexity: float | None = Field(default=None, gt=0)
+    status: Literal["agent-run", "negative"]
+    """negative: a dead end, logged on purpose; never ranked."""
+    source: str
+    """The file's name over there."""
+    note: str = ""
 
 
 class VerdictGiven(Frozen):
@@ -285,6 +309,7 @@ Payload = Annotated[
     | JobRequested
     | JobStarted
     | JobEnded
+    | ResultReported
     | VerdictGiven
     | PoolCommitted
     | VerificationRefused

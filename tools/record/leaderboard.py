@@ -6,6 +6,7 @@ Which speed-up that is: see `tools.record.value`.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from typing import Any
 
 from bench.challenge import PromotionRule
 from bench.frozen import Frozen
@@ -37,22 +38,25 @@ class Row(Frozen):
     tokens_per_second: float
     ci_low: float
     ci_high: float
-    n: int
-    """Pairs behind the interval."""
+    n: int | None
+    """Pairs behind the interval; None: others counted, and did not say."""
     launches: int
     """Launches behind the interval."""
     value: ValueKind
-    """What the interval is from: private texts, fresh launches, or a single run, shrunk."""
+    """What the interval is from: private texts, fresh launches, a single run, shrunk, or what the
+    challenge's noise makes of one reported draw."""
     fresh: int
     """Fresh launches so far."""
     single_speedup: float | None
     """Of the first full run, else the first screen, as it was measured."""
-    speedup: float
-    speedup_low: float
-    speedup_high: float
+    speedup: float | None
+    """None: reported, and no baseline is known."""
+    speedup_low: float | None
+    speedup_high: float | None
     perplexity: float | None
     perplexity_ratio: float | None
-    stage: RiderStage
+    stage: RiderStage | None
+    """None: reported."""
     verdict: VerdictState
     reason: str
     """Of the verdict."""
@@ -66,14 +70,22 @@ class Row(Frozen):
     """Valid by a passed verification."""
     fingerprint: str
     simulated: bool
+    reported: bool
+    """Measured by others, elsewhere."""
 
 
 class Leaderboard(Frozen):
-    """Verified, fresh and single full values in one order, then screens; the others apart."""
+    """Verified, fresh and single full values in one order, then screens; the others apart.
+
+    Reported results stand alone: in their session nothing was measured here.
+    """
 
     session: str
     challenge: str
     simulated: bool
+    reported: bool
+    negatives: int
+    """Reported dead ends, which are not ranked."""
     baseline: Baseline
     rows: tuple[Row, ...]
     suspects: tuple[Row, ...]
@@ -94,15 +106,9 @@ def leaderboard(
         rule: what is known of launch noise before the session has shown its own; None = defaults.
 
     Raises:
-        RecordError: simulated and real measurements in one session; the reader of it sees it.
+        RecordError: simulated, real and reported figures in one session; the reader sees it.
     """
-    if lineage.simulated_jobs and lineage.real_jobs:
-        raise RecordError(
-            f"{lineage.simulated_jobs} simulated and {lineage.real_jobs} real measurements in one "
-            "session cannot be ranked together",
-            code="simulated_beside_real",
-            hint="open one session per engine",
-        )
+    _refuse_mixtures(lineage)
     rows = sorted(_rows(lineage, rule or PromotionRule()), key=_order)
     clean = [row for row in rows if row.verdict in ("pending", "valid")]
     fulls = [row for row in clean if not _is_screen(row)]
@@ -111,6 +117,8 @@ def leaderboard(
         session=session,
         challenge=challenge,
         simulated=lineage.simulated_jobs > 0,
+        reported=lineage.reported_results > 0,
+        negatives=sum(node.state == "negative" for node in lineage.nodes.values()),
         baseline=Baseline(
             tokens_per_second=lineage.baseline_tokens_per_second,
             perplexity=lineage.baseline_perplexity,
@@ -121,7 +129,30 @@ def leaderboard(
     )
 
 
+def _refuse_mixtures(lineage: Lineage) -> None:
+    if lineage.simulated_jobs and lineage.real_jobs:
+        raise RecordError(
+            f"{lineage.simulated_jobs} simulated and {lineage.real_jobs} real measurements in one "
+            "session cannot be ranked together",
+            code="simulated_beside_real",
+            hint="open one session per engine",
+        )
+    ours = lineage.simulated_jobs + lineage.real_jobs
+    if lineage.reported_results and ours:
+        raise RecordError(
+            f"{lineage.reported_results} reported results and {ours} measurements in one session "
+            "cannot be ranked together",
+            code="reported_beside_measured",
+            hint="import into a session of its own",
+        )
+
+
 def _rows(lineage: Lineage, rule: PromotionRule) -> Iterable[Row]:
+    if lineage.reported_results:
+        shown = (node for node in lineage.nodes.values() if node.state == "measured")
+        rows = (_reported_row(node) for node in shown)
+        yield from (row for row in rows if row)
+        return
     baseline = lineage.baseline_tokens_per_second
     if baseline is None:
         return
@@ -137,11 +168,6 @@ def _row(node: Node, value: Value, baseline: float) -> Row:
     estimate, low, high = value.speedup
     single = single_run(node)
     return Row(
-        rank=None,
-        rank_low=None,
-        rank_high=None,
-        attempt=node.attempt,
-        agent=node.agent,
         tokens_per_second=estimate * baseline,
         ci_low=low * baseline,
         ci_high=high * baseline,
@@ -153,18 +179,57 @@ def _row(node: Node, value: Value, baseline: float) -> Row:
         speedup=estimate,
         speedup_low=low,
         speedup_high=high,
-        perplexity=node.perplexity,
-        perplexity_ratio=node.perplexity_ratio,
         stage=node.best_stage,
-        verdict=node.verdict,
-        reason=node.verdict_reason,
-        ruled_by=node.verdict_by,
-        suspected_by=tuple(sorted(node.suspected_by)),
-        inherits=tuple(sorted({one for ban in node.suspicions.values() for one in ban.ingredient})),
-        verified=node.verified is not None,
-        fingerprint=node.fingerprint,
         simulated=node.all_measurements[0].simulated,
+        reported=False,
+        **_standing(node),
     )
+
+
+def _reported_row(node: Node) -> Row | None:
+    """Return the row of a result that others posted; None where they gave no figure."""
+    speed, speedup = node.pace_interval, node.speedup
+    if speed is None:
+        return None
+    return Row(
+        tokens_per_second=speed.estimate,
+        ci_low=speed.low,
+        ci_high=speed.high,
+        n=None,
+        launches=1,
+        value="reported",
+        fresh=0,
+        single_speedup=None,
+        speedup=speedup.estimate if speedup else None,
+        speedup_low=speedup.low if speedup else None,
+        speedup_high=speedup.high if speedup else None,
+        stage=None,
+        simulated=False,
+        reported=True,
+        **_standing(node),
+    )
+
+
+def _standing(node: Node) -> dict[str, Any]:
+    """Return the fields of a row that say whose it is and what was ruled on it."""
+    return {
+        "rank": None,
+        "rank_low": None,
+        "rank_high": None,
+        "attempt": node.attempt,
+        "agent": node.agent,
+        "perplexity": node.perplexity,
+        "perplexity_ratio": node.perplexity_ratio,
+        "verdict": node.verdict,
+        "reason": node.verdict_reason,
+        "ruled_by": node.verdict_by,
+        "suspected_by": tuple(sorted(node.suspected_by)),
+        "inherits": tuple(
+            sorted({one for ban in node.suspicions.values() for one in ban.ingredient})
+        ),
+        "verified": node.verified is not None,
+        "fingerprint": node.fingerprint,
+    }
 
 
 def _is_screen(row: Row) -> bool:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Hashable
 from statistics import median
 from typing import Any
 
-from bench.config import EngineConfig
+from bench.configs.engine_config import EngineConfig
 from bench.measurement import FreshLaunch, Interval, JobOutcome, Sample
 from tools.record.events import Event
 from tools.record.node import Node, NodeState, Run, RunState, launches_of
+from tools.record.reported import BASELINE, Reported, ReportedYard
 from tools.record.retraction import Ban, ban_of, carriers, first_ban_on
 from tools.record.rulings import Ruling, taken_back
 
@@ -27,6 +28,9 @@ class Lineage:
         """The first attempt with a fingerprint."""
         self.simulated_jobs = 0
         self.real_jobs = 0
+        self.reported_results = 0
+        """Of an imported collaboration."""
+        self.yard = ReportedYard()
         self.memo: dict[Hashable, Any] = {}
         """What readers worked out from the measurements; emptied by the next one."""
         self._bans: list[Ban] = []
@@ -38,7 +42,9 @@ class Lineage:
         self._baseline_speeds: list[float] = []
         self._reference_perplexities: dict[str, list[float]] = {"screen": [], "full": []}
         self.rules: dict[str, Callable[[Event], None]] = {
+            "session_opened": self._open,
             "attempt_proposed": self._propose,
+            "result_reported": self._report,
             "job_requested": self._request,
             "job_started": self._start,
             "job_ended": self._end,
@@ -81,12 +87,17 @@ class Lineage:
             steps.append(max(parents, key=lambda parent: _standing(self.nodes[parent])))
         return steps[::-1]
 
-    def frontier(self) -> list[Node]:
-        """Return the attempts that were the fastest when they were measured and still count."""
+    def frontier(self, *, valid_only: bool = False) -> list[Node]:
+        """Return the attempts that were the fastest when they were measured and still count.
+
+        `valid_only`: as if nobody but those ruled valid had measured anything.
+        """
         best, front = float("-inf"), []
-        for node in sorted(self._eligible(), key=lambda node: node.measured_seq or 0):
-            if _estimate(node) > best:
-                best = _estimate(node)
+        for node in sorted(self._eligible(), key=_moment):
+            if valid_only and node.verdict != "valid":
+                continue
+            if _pace(node) > best:
+                best = _pace(node)
                 front.append(node)
         return front
 
@@ -98,8 +109,8 @@ class Lineage:
         eligible = self._eligible()
         fulls = [node for node in eligible if node.best_stage == "full" or node.verified]
         best: Node | None = None
-        for node in sorted(fulls or eligible, key=_estimate, reverse=True):
-            if best and _estimate(node) <= _interval(best).low:
+        for node in sorted(fulls or eligible, key=_pace, reverse=True):
+            if best and _pace(node) <= _interval(best).low:
                 break  # a lower bound lies below its estimate: nobody further down can win
             if best is None or _interval(node).low > _interval(best).low:
                 best = node
@@ -145,16 +156,46 @@ class Lineage:
 
     @property
     def baseline_tokens_per_second(self) -> float | None:
-        """Median over every kept baseline request of the session."""
+        """Median over every kept baseline request of the session, or what was reported."""
+        if self.yard.baseline is not None:
+            return self.yard.baseline.tokens_per_second
         return median(self._baseline_speeds) if self._baseline_speeds else None
 
     @property
     def baseline_perplexity(self) -> float | None:
-        """Median of the reference perplexities of full jobs, else of screens."""
+        """Median of the reference perplexities of full jobs, else of screens, or as reported."""
+        if self.yard.baseline is not None:
+            return self.yard.baseline.perplexity
         values = self._reference_perplexities["full"] or self._reference_perplexities["screen"]
         return median(values) if values else None
 
     # --- rules
+
+    def _open(self, event: Event) -> None:
+        rule = event.payload.challenge.get("promotion")
+        sd = rule.get("prior_launch_sd") if isinstance(rule, dict) else None
+        if isinstance(sd, float) and event.payload.challenge.get("engine") == "reported":
+            self.yard.launch_sd = sd
+
+    def _report(self, event: Event) -> None:
+        payload = event.payload
+        node = self.nodes.get(payload.attempt)
+        if node is None or node.reported is not None:
+            return  # what is posted over there never changes
+        reported = Reported(
+            seq=event.seq,
+            time=event.time,
+            tokens_per_second=payload.tokens_per_second,
+            perplexity=payload.perplexity,
+            status=payload.status,
+            source=payload.source,
+            note=payload.note,
+        )
+        self.memo.clear()
+        self.reported_results += 1
+        node.report(reported, self.yard)
+        if payload.attempt == BASELINE:
+            self.yard.baseline = reported
 
     def _propose(self, event: Event) -> None:
         payload = event.payload
@@ -195,6 +236,7 @@ class Lineage:
             requested_by=event.actor,
             seed=payload.seed,
             seq=event.seq,
+            time=event.time,
             incumbent=payload.incumbent,
             purpose=payload.purpose,
         )
@@ -229,6 +271,8 @@ class Lineage:
             measurement.reference_perplexity.value
         )
         self._calibrate(measurement.samples, is_simulated=measurement.simulated)
+        if measurement.baseline_stated:
+            self._baseline_speeds.append(measurement.baseline_tokens_per_second)
 
     def _time_afresh(self, contender: Node, incumbent: Node | None, fresh: FreshLaunch) -> None:
         own, others = launches_of(fresh)
@@ -319,19 +363,26 @@ class Lineage:
         return [
             node
             for node in self.nodes.values()
-            if node.measured_seq is not None and node.counts and node.estimate
+            if node.measured_seq is not None and node.counts and node.pace
         ]
 
 
 def _interval(node: Node) -> Interval:
-    assert node.speedup is not None
-    return node.speedup
+    interval = node.pace_interval
+    assert interval is not None
+    return interval
 
 
-def _estimate(node: Node) -> float:
-    estimate = node.estimate
-    return float("-inf") if estimate is None else estimate
+def _pace(node: Node) -> float:
+    pace = node.pace
+    return float("-inf") if pace is None else pace
+
+
+def _moment(node: Node) -> tuple[float, int]:
+    """When it was measured; a reported result may be written down long after later ones."""
+    seq = node.measured_seq or 0
+    return (node.reported.time if node.reported else 0.0, seq)
 
 
 def _standing(node: Node) -> tuple[bool, float]:
-    return node.counts, _estimate(node)
+    return node.counts, _pace(node)

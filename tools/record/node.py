@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from bench.config import EngineConfig
+from bench.configs.engine_config import EngineConfig
 from bench.measurement import (
     FreshLaunch,
     Interval,
@@ -25,11 +25,13 @@ from bench.measurement import (
 from bench.nested_noise import Launch
 from bench.verification import Verification
 from tools.record.events import Parent, VerdictState
+from tools.record.reported import BASELINE, Reported, ReportedYard
 from tools.record.retraction import Ban
 from tools.record.rulings import Ruling, counting, rank
 
 RunState = Literal["queued", "running", "ended"]
-NodeState = Literal["proposed", "queued", "running", "measured", "failed", "cancelled"]
+NodeState = Literal["proposed", "queued", "running", "measured", "failed", "cancelled", "negative"]
+"""negative: an imported dead end; measured: also what an imported collaboration reported."""
 
 INHERITS = "inherits_invalid"
 """Reason of every `suspect`: it has an ingredient that a ruling on an ancestor banned."""
@@ -46,6 +48,8 @@ class Run:
     seed: int
     seq: int
     """Of the request."""
+    time: float = 0.0
+    """Of the request, Unix seconds."""
     incumbent: str = ""
     """fresh: the attempt it is timed against."""
     purpose: str = ""
@@ -99,6 +103,10 @@ class Node:
     """All that were not taken back, oldest first."""
     suspicions: dict[int, Ban] = field(default_factory=dict)
     """Bans of ancestors whose ingredient it has and after which it was not verified, by event."""
+    reported: Reported | None = None
+    """Imported: what others say they measured; nothing was run here."""
+    yard: ReportedYard | None = None
+    """Goes with `reported`."""
     _ruling: Ruling | None = None
     """The one of `rulings` that counts."""
     _fulls: list[Measurement] = field(default_factory=list)
@@ -108,6 +116,8 @@ class Node:
     @property
     def state(self) -> NodeState:
         """`measured` is final; before it, a job that still lives counts over one that failed."""
+        if self.reported is not None and self.reported.status == "negative":
+            return "negative"
         if self.measured_seq is not None:
             return "measured"
         runs = [run for run in self.runs if run.is_riders]
@@ -122,7 +132,12 @@ class Node:
     @property
     def counts(self) -> bool:
         """Whether it may be ranked, hold the record or be built on: neither invalid nor suspect."""
-        return self.verdict in ("pending", "valid")
+        return self.verdict in ("pending", "valid") and self.state != "negative"
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the others are compared with it; an imported root without a parent is not."""
+        return not self.parents and (self.config.engine != "reported" or self.attempt == BASELINE)
 
     @property
     def suspected_by(self) -> set[str]:
@@ -143,6 +158,9 @@ class Node:
     @property
     def speedup(self) -> Interval | None:
         """Speed over the baseline with its 95 % interval over launches and pairs."""
+        if self.reported is not None and self.yard is not None:
+            speedup = self.yard.speedup(self.reported)
+            return None if speedup is None else self.yard.around(speedup)
         known = len(self.all_measurements)
         if self._speedup[0] != known:
             self._speedup = (known, self._combined())
@@ -151,11 +169,26 @@ class Node:
     @property
     def estimate(self) -> float | None:
         """The middle of `speedup` alone: no resampling, so thousands of nodes cost nothing."""
+        if self.reported is not None and self.yard is not None:
+            return self.yard.speedup(self.reported)
         known = len(self.all_measurements)
         if self._estimate[0] != known:
-            medians = [median(one.pair_ratios) for one in self.measurements if one.pair_ratios]
+            medians = [median(_ratios(one)) for one in self.measurements if one.pair_ratios]
             self._estimate = (known, sum(medians) / len(medians) if medians else None)
         return self._estimate[1]
+
+    @property
+    def pace(self) -> float | None:
+        """What the attempts of one session are ordered by: `estimate`, or reported tokens/s."""
+        return self.reported.tokens_per_second if self.reported else self.estimate
+
+    @property
+    def pace_interval(self) -> Interval | None:
+        """`pace` with its 95 % interval."""
+        if self.reported is None or self.yard is None:
+            return self.speedup
+        speed = self.reported.tokens_per_second
+        return None if speed is None else self.yard.around(speed)
 
     @property
     def pairs(self) -> int:
@@ -164,13 +197,17 @@ class Node:
 
     @property
     def perplexity(self) -> float | None:
-        """Median perplexity of the counted measurements."""
+        """Median perplexity of the counted measurements, or the reported one."""
+        if self.reported is not None:
+            return self.reported.perplexity
         values = [one.perplexity.value for one in self.measurements]
         return median(values) if values else None
 
     @property
     def perplexity_ratio(self) -> float | None:
         """Median perplexity over the baseline's on the same tokens of the same launch."""
+        if self.reported is not None and self.yard is not None:
+            return self.yard.perplexity_ratio(self.reported)
         ratios = [
             one.perplexity.value / one.reference_perplexity.value
             for one in self.measurements
@@ -186,6 +223,12 @@ class Node:
         self.all_measurements.append(measurement)
         if measurement.stage == "full":
             self._fulls.append(measurement)
+
+    def report(self, reported: Reported, yard: ReportedYard) -> None:
+        """Take in what others say they measured; what is posted over there never changes."""
+        self.reported, self.yard = reported, yard
+        if reported.status != "negative":
+            self.measured_seq = self.measured_seq or reported.seq
 
     def examined(self, job: str, verification: Verification) -> None:
         """Take in a verification. What follows from it is a ruling of its own."""
@@ -238,15 +281,23 @@ class Node:
         self.verified = ruling.verification if ruling and is_valid else None
 
     def _combined(self) -> Interval | None:
-        launches = [one.pair_ratios for one in self.measurements if one.pair_ratios]
+        launches = [_ratios(one) for one in self.measurements if one.pair_ratios]
         if not launches:
             return None
         return _interval(tuple(launches), zlib.crc32(self.attempt.encode()))
 
 
+def _ratios(one: Measurement) -> tuple[float, ...]:
+    """Return the pair ratios; alone, moved so that their middle is the ratio of totals."""
+    if not one.baseline_stated:
+        return one.pair_ratios
+    return tuple(ratio * one.speedup / median(one.pair_ratios) for ratio in one.pair_ratios)
+
+
 def machine_of(stamp: Stamp) -> str:
     """Return what tells the machines of a session apart."""
-    return f"{stamp.cpu}/{stamp.cores}"
+    name = f"{stamp.cpu}/{stamp.cores}"
+    return f"{name}/{stamp.device}" if stamp.device else name
 
 
 def launches_of(fresh: FreshLaunch) -> tuple[Launch, Launch]:

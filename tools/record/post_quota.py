@@ -57,6 +57,8 @@ def posts_within_quota(events: Sequence[Event]) -> str:
 
 def _quotas(events: Sequence[Event]) -> Quotas | None:
     opened = events[0].payload if events and events[0].kind == "session_opened" else None
+    if opened is not None and opened.challenge.get("engine") == "reported":
+        return None  # how often others let their agents post is not ours to judge
     stored = opened.challenge.get("quotas") if opened else None
     if not isinstance(stored, dict) or "posts_per_second" not in stored:
         return None

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from sandbox.errors import VersionConflict
 from tools.record.blobs import FILE, Blobs
 from tools.record.events import Draft, Event
 from tools.record.projection import Projection
@@ -17,9 +16,6 @@ from tools.record.store import Store
 from tools.redaction import Redactor
 
 PAGE_EVENTS = 1000
-
-MAX_RETRIES = 20
-"""Other processes append rarely (a person's post); as many conflicts in a row are a fault."""
 
 GUARDED_KINDS = frozenset(
     {
@@ -99,7 +95,11 @@ class Recorder:
         """Append all drafts or none, like `append`."""
         drafts = [one._replace(payload=self.redact.record(one.payload)) for one in drafts]
         held = self._holder is not None and self._holder is asyncio.current_task()
-        events = await (self._append_checked(drafts) if held else self.store.append(drafts))
+        events = await self.store.append(
+            drafts,
+            expected_version=self.projection.seq if held else None,
+            guarded=GUARDED_KINDS if held else None,
+        )
         self._fold(events)
         if self.projection.seq < events[-1].seq:
             await self.catch_up()
@@ -137,27 +137,6 @@ class Recorder:
             yield reading
         finally:
             _reading.reset(token)
-
-    async def _append_checked(self, drafts: list[Draft]) -> list[Event]:
-        for _ in range(MAX_RETRIES):
-            version = self.projection.seq
-            try:
-                return await self.store.append(drafts, expected_version=version)
-            except VersionConflict:
-                await self._catch_up_unless_guarded(version)
-        raise VersionConflict(
-            f"the record moved on {MAX_RETRIES} times while one event was appended",
-            hint="is another process writing to this session?",
-        )
-
-    async def _catch_up_unless_guarded(self, version: int) -> None:
-        await self.catch_up()
-        for event in await self.store.read(version, limit=PAGE_EVENTS):
-            if event.kind in GUARDED_KINDS:
-                raise VersionConflict(
-                    f"{event.actor!r} appended {event.kind!r} (event {event.seq}) first",
-                    hint="read again and retry",
-                )
 
     def _fold(self, events: list[Event]) -> None:
         for event in events:

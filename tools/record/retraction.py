@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from bench.config import EngineConfig, carries
+from bench.config import carries
+from bench.configs.engine_config import EngineConfig
 from tools.record.events import AttemptInvalidated
 
 

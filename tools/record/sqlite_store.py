@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from sandbox.errors import RecordError
 from tools.record.arrivals import Arrivals
-from tools.record.batch import Answer, Ask, Head, chain
+from tools.record.batch import Answer, Ask, Head, Written, chain
 from tools.record.canonical import NO_HASH, Canonical, canonical_payload, clean
 from tools.record.events import FORMAT_VERSION, Draft, Event
 from tools.record.stored import StoredEvent
@@ -55,9 +55,16 @@ _EVENT = "seq, time, (SELECT id FROM session), actor, kind, NULL, key, previous_
 _AFTER = f"SELECT {_EVENT} FROM events WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608  (constants)
 _BY_KEYS = f"SELECT {_EVENT} FROM events WHERE key IN (SELECT value FROM json_each(?))"  # noqa: S608
 _HEAD = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
+_SINCE = (
+    "SELECT seq, hash, actor, kind FROM events"
+    " WHERE seq >= min(?, (SELECT max(seq) FROM events)) ORDER BY seq"
+)
 _INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _INDEX = "INSERT INTO message_text (rowid, body) VALUES (?, ?)"
 _SEARCH = "SELECT rowid FROM message_text WHERE message_text MATCH ? ORDER BY rank LIMIT ?"
+
+_MOST = 2**63 - 1
+"""Of SQLite's integers."""
 
 Row = tuple[int, float, str, str, str, str, str, str]
 
@@ -136,13 +143,17 @@ class SqliteStore:
     # --- Store
 
     async def append(
-        self, drafts: Sequence[Draft], *, expected_version: int | None = None
+        self,
+        drafts: Sequence[Draft],
+        *,
+        expected_version: int | None = None,
+        guarded: frozenset[str] | None = None,
     ) -> list[Event]:
         """Append all drafts or none; return when they are durable (see `Store.append`)."""
         if self._writer is None or self._clock is None:
             raise RecordError(f"{str(self.path)!r} is open for reading only", code="read_only")
         now = float(self._clock())
-        ask = Ask([_canonical(draft, now) for draft in drafts], expected_version)
+        ask = Ask([_canonical(draft, now) for draft in drafts], expected_version, guarded)
         future: asyncio.Future[list[Event]] = asyncio.get_running_loop().create_future()
         self._writer.submit(Request(ask, future, self._appended))
         return await future
@@ -176,6 +187,7 @@ class SqliteStore:
     async def close(self) -> None:
         """Wait for pending appends, then release the file. Safe to call twice."""
         if self._writer is not None:
+            self._writer.flush()
             await asyncio.to_thread(self._writer.stop)
         self.close_reader()
 
@@ -235,11 +247,21 @@ class _Transactions:
         keys = json.dumps([draft.key for ask in asks for draft in ask.drafts])
         found = _events(connection.execute(_BY_KEYS, (keys,)))
         known = {event.key: event for event in found}
-        batch = chain(asks, session=self._session, head=_head(connection), known=known)
+        head, written = self._since(asks)
+        batch = chain(asks, session=self._session, head=head, known=known, written=written)
         connection.executemany(_INSERT, map(_row, batch.new_events))
-        connection.executemany(_INDEX, _texts(batch.new_events))
+        if texts := _texts(batch.new_events):
+            connection.executemany(_INDEX, texts)
         connection.execute("COMMIT")
         return batch.answers
+
+    def _since(self, asks: list[Ask]) -> tuple[Head, list[Written]]:
+        """Return the head, and what was written since the least version that is expected."""
+        versions = (ask.expected_version for ask in asks)
+        oldest = min((one for one in versions if one is not None), default=_MOST)
+        rows = self._connection.execute(_SINCE, (oldest,)).fetchall()
+        head = Head(*rows[-1][:2]) if rows else Head(0, NO_HASH)
+        return head, [Written(seq, actor, kind) for seq, _, actor, kind in rows]
 
 
 def _canonical(draft: Draft, now: float) -> Canonical:

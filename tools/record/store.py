@@ -15,7 +15,11 @@ class Store(Protocol):
     """Where it lies; what belongs to it lies beside."""
 
     async def append(
-        self, drafts: Sequence[Draft], *, expected_version: int | None = None
+        self,
+        drafts: Sequence[Draft],
+        *,
+        expected_version: int | None = None,
+        guarded: frozenset[str] | None = None,
     ) -> list[Event]:
         """Append all drafts or none; return when they are durable.
 
@@ -25,9 +29,11 @@ class Store(Protocol):
         Args:
             drafts: at least one.
             expected_version: seq of the last event the caller has seen; None skips the check.
+            guarded: kinds of event that the caller must have seen; of other kinds there may be
+                newer ones. None = it must have seen all.
 
         Raises:
-            VersionConflict: `expected_version` is not the head; the caller reads and retries.
+            VersionConflict: the caller has not seen what it must; it reads and retries.
             RecordError: disk full or damaged; the operator sees it. Nothing was written.
         """
 

@@ -15,8 +15,9 @@ from bench.nested_noise import Components
 from tools.record.lineage import Lineage, Node
 from tools.record.noise_of import known_noise
 
-ValueKind = Literal["verified", "fresh", "single"]
-"""verified: on private texts; fresh: mean of fresh launches; single: one run, shrunk."""
+ValueKind = Literal["verified", "fresh", "single", "reported"]
+"""verified: on private texts; fresh: mean of fresh launches; single: one run, shrunk; reported: one
+draw that others posted, its interval from the challenge's known noise."""
 
 FEWEST_FOR_A_SPREAD = 3
 """Measured attempts; with fewer nobody knows how much attempts of this session differ."""
@@ -32,8 +33,8 @@ class Value(NamedTuple):
 
     kind: ValueKind
     speedup: Interval
-    n: int
-    """Pairs or rounds behind it."""
+    n: int | None
+    """Pairs or rounds behind it; None: others counted, and did not say."""
     launches: int
 
 
@@ -58,6 +59,9 @@ def yardstick(lineage: Lineage, rule: PromotionRule) -> Yardstick:
 
 def value_of(node: Node, by: Yardstick) -> Value | None:
     """Return the attempt's value; None while nothing of it was timed."""
+    if node.reported is not None:
+        speedup = node.speedup
+        return Value("reported", speedup, n=None, launches=1) if speedup else None
     if node.verified is not None and node.verified.speed is not None:
         speed = node.verified.speed
         interval = Interval(speed.speedup, speed.low, speed.high)

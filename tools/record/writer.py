@@ -43,25 +43,42 @@ class Writer:
         self._close = close
         self._title = title
         self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._waiting: list[Request] = []
         self._is_open = True
         self._thread = threading.Thread(target=self._run, name="record-writer", daemon=True)
         self._thread.start()
 
     def submit(self, request: Request) -> None:
-        """Queue one call; its future is resolved on its own loop.
+        """Queue one call with all others of this round of its loop; the future is resolved there.
+
+        Who writes alone takes a transaction alone, and that is most of what an append costs.
 
         Raises:
             RecordError: the writer was stopped.
         """
         if not self._is_open:
-            raise RecordError(f"{self._title!r} is closed", code="record_closed")
-        self._queue.put(request)
+            raise self._closed()
+        self._waiting.append(request)
+        if len(self._waiting) == 1:
+            request.future.get_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Hand the thread what is waiting. Call on the loop's thread."""
+        waiting, self._waiting = self._waiting, []
+        if not self._is_open:  # it died meanwhile
+            _tell(waiting, [self._closed()] * len(waiting))
+            return
+        for request in waiting:
+            self._queue.put(request)
 
     def stop(self) -> None:
         """Write what is queued, then end the thread. Safe to call twice."""
         self._is_open = False
         self._queue.put(None)
         self._thread.join()
+
+    def _closed(self) -> RecordError:
+        return RecordError(f"{self._title!r} is closed", code="record_closed")
 
     def _run(self) -> None:
         try:

@@ -1,0 +1,1 @@
+"""How riders look for speed where llama.cpp serves: weights, kept vocabularies, threads."""

@@ -1,0 +1,1 @@
+"""One file of levers for each engine; `bench.config` puts them together."""
