@@ -148,7 +148,15 @@ def _lane(request: JobRequest) -> Any:
     def waiting(holder: int | None) -> None:
         print(f"waiting for the lane held by pid {holder}", file=sys.stderr, flush=True)
 
-    return device_lane("cpu", on_wait=waiting)
+    return device_lane(_device(request), on_wait=waiting)
+
+
+def _device(request: JobRequest) -> str:
+    """Return the device that `request` is timed on: each GPU is a lane of its own."""
+    place = request.places.vllm if request.places else None
+    if place is None or request.config.engine != "vllm":
+        return "cpu"
+    return f"gpu{place.environment.get('CUDA_VISIBLE_DEVICES', '0')}"
 
 
 def _table(request: JobRequest, outcome: JobOutcome) -> Iterable[str]:

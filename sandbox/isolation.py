@@ -94,6 +94,7 @@ def _policy(spec: JobSpec, level: Level, user: int | None) -> list[tuple[str, ob
         ("connects", is_private or spec.network or spec.connects),
         # at `landlock` root's job reads by a capability that a user namespace would take from it
         ("networks", is_private and spec.networks),
+        ("interfaces", is_private and bool(spec.devices)),
     ]
     if is_private:
         limits += [("bytes", spec.folder_bytes), ("files", spec.folder_files)]

@@ -49,7 +49,8 @@ class JobSpec(BaseModel):
     Jobs that share these share a user id, so that each can change what another left there."""
     devices: tuple[Path, ...] = ()
     """Devices in /dev that it may use, such as an accelerator's. They stay whose they are; missing
-    ones are skipped."""
+    ones are skipped. Who has one may also ask which network interfaces there are (`bubblewrap`):
+    torch does."""
     network: bool = False
     """False: no network but a loopback of its own (`bubblewrap`) or none at all (`landlock`)."""
     connects: bool = False

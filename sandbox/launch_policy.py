@@ -40,6 +40,8 @@ class Policy:
         self.connects = False
         self.networks = False
         """Whether it may make networks of its own for what it starts."""
+        self.interfaces = False
+        """Whether it may ask which network interfaces there are."""
         self.own_network = False
         """Take one first; only of `confined`."""
         self.cpu_seconds: int | None = None
@@ -54,7 +56,7 @@ class Policy:
 
 _LISTS = ("read", "write", "scratch", "late", "doors", "events")
 _TEXTS = ("level", "folder")
-_FLAGS = ("internet", "connects", "networks", "own_network")
+_FLAGS = ("internet", "connects", "networks", "interfaces", "own_network")
 
 
 def arguments(fields: Iterable[tuple[str, object]]) -> list[str]:

@@ -190,6 +190,7 @@ def _confine(policy: Policy) -> None:
             internet=policy.internet,
             connects=policy.connects,
             networks=policy.networks,
+            interfaces=policy.interfaces,
             changes_modes=policy.connects or policy.user is not None,
         )
 

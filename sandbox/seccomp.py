@@ -112,7 +112,8 @@ _NEW_NAMESPACES = 0x7E020000 | 0x80
 """CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID, NET and TIME."""
 _TYPES_INTO_A_TERMINAL = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX."""
-_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
+_NETLINK_ROUTE = 0
 _SOCK_TYPE_MASK, _SOCK_DGRAM, _SOCK_RAW = 0xF, 2, 3
 """A raw Unix socket is a datagram one."""
 _SECCOMP = (317, 277)
@@ -125,7 +126,14 @@ def is_supported() -> bool:
     return sys.platform == "linux" and os.uname().machine in _ARCHITECTURES
 
 
-def confine(*, internet: bool, connects: bool, changes_modes: bool, networks: bool = False) -> None:
+def confine(
+    *,
+    internet: bool,
+    connects: bool,
+    changes_modes: bool,
+    networks: bool = False,
+    interfaces: bool = False,
+) -> None:
     """Refuse the dangerous calls to this process and all it starts, for good.
 
     Call it last, before other threads start; it gives up gaining privileges by `exec` too.
@@ -137,6 +145,8 @@ def confine(*, internet: bool, connects: bool, changes_modes: bool, networks: bo
         changes_modes: whether it may change the modes and owners of files it names.
         networks: whether it may make a network of its own (`sandbox.own_network`), and with it the
             user namespace that takes; else no namespace at all.
+        interfaces: whether it may ask which network interfaces there are, which takes a netlink
+            socket; torch asks before it starts.
 
     Raises:
         SandboxUnavailable: `no_seccomp`, the kernel refuses or the machine has no table here.
@@ -154,12 +164,19 @@ def confine(*, internet: bool, connects: bool, changes_modes: bool, networks: bo
         connects=connects,
         changes_modes=changes_modes,
         networks=networks,
+        interfaces=interfaces,
     )
     _install(code, _SECCOMP[_ARCHITECTURES[machine][1]])
 
 
-def program(
-    machine: str, *, internet: bool, connects: bool, changes_modes: bool, networks: bool = False
+def program(  # each is one permission
+    machine: str,
+    *,
+    internet: bool,
+    connects: bool,
+    changes_modes: bool,
+    networks: bool = False,
+    interfaces: bool = False,
 ) -> bytes:
     """Return the filter as the kernel takes it: 8 bytes an instruction."""
     architecture, column = _ARCHITECTURES[machine]
@@ -185,7 +202,10 @@ def program(
     for request in _TYPES_INTO_A_TERMINAL:
         code += _only_for(_IOCTL[column], _jump(_EQUAL, request, load=_ARGUMENT[1], then=1))
     families = (_AF_UNIX, *((_AF_INET, _AF_INET6) if internet else ()))
+    families += (_AF_NETLINK,) if interfaces else ()
     code += _only_for(_SOCKET[column], _one_of(families))
+    if interfaces:
+        code += _only_for(_SOCKET[column], _netlink_route_only())
     if not connects:
         tests = _load(_ARGUMENT[1]) + _instruction(_AND, _SOCK_TYPE_MASK)
         tests += _jump(_EQUAL, _SOCK_DGRAM, then=1) + _jump(_EQUAL, _SOCK_RAW, then=1)
@@ -217,6 +237,13 @@ def _one_of(values: tuple[int, ...]) -> bytes:
     for place, value in enumerate(values):
         code += _instruction(_EQUAL, value, len(values) - place, 0)
     return code + _instruction(_RETURN, _ERRNO | _EPERM)
+
+
+def _netlink_route_only() -> bytes:
+    """Return "refuse a netlink socket of any protocol but 0", which tells of interfaces."""
+    refused = _jump(_EQUAL, _NETLINK_ROUTE, load=_ARGUMENT[2], unless=_ERRNO | _EPERM)
+    family = _load(_ARGUMENT[0])
+    return family + _instruction(_EQUAL, _AF_NETLINK, 0, len(refused) // 8) + refused
 
 
 def _only_for(number: int, body: bytes) -> bytes:

@@ -20,9 +20,11 @@ import structlog
 from pydantic import JsonValue, ValidationError
 
 from bench.challenge import Challenge
+from bench.configs.vllm import VllmConfig
 from bench.engine_places import EnginePlaces
 from bench.guardrails import judge
-from bench.measurement import JobOutcome
+from bench.measurement import JobOutcome, Measurement
+from bench.roofline_configs import gate
 from sandbox.errors import HubRefused, JobError
 from sandbox.job import Isolation, Job, JobResult, JobSpec, Sandbox
 from sandbox.landlock import runtime_paths
@@ -364,10 +366,21 @@ def _verdict(place: Workplace, node: Node, run: Run, outcome: JobOutcome) -> lis
         attempt=node.attempt,
         verdict=ruling.state,
         reason=ruling.reason,
-        evidence=ruling.evidence,
+        evidence=ruling.evidence | _on_paper(place, node, outcome.measurement),
         by="guardrail",
     )
     return [Draft("guardrail", verdict, f"verdict/{run.job}")]
+
+
+def _on_paper(place: Workplace, node: Node, measured: Measurement) -> dict[str, JsonValue]:
+    """Return whether bytes and bandwidth allow the speed, where paper knows the device.
+
+    Not said of llama.cpp on a CPU, whose verification has a roofline of its own.
+    """
+    if not isinstance(node.config, VllmConfig):
+        return {}
+    found = gate(measured.tokens_per_second, node.config, place.challenge)
+    return {} if found is None else {"roofline": dict(found)}
 
 
 def _failed(status: str, fault: str, code: str, message: str) -> JobOutcome:

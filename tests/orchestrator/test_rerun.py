@@ -24,7 +24,8 @@ from tests.orchestrator.test_session import Small, told
 from tests.orchestrator.tiny_race import TinyModel, tiny_parts
 from tools.limits import Limits
 from tools.record.blobs import FILE
-from tools.record.events import ToolCall, Usage
+from tools.record.events import Draft, SessionOpened, ToolCall, Usage
+from tools.record.sqlite_store import SqliteStore
 from tools.toolbox import Toolbox
 from tools.verb import ToolSpec
 
@@ -245,11 +246,29 @@ async def test_another_model_is_a_miss_at_its_first_word(small: Small) -> None:
         await rerun_session(summary.folder, models=lambda _name: OfflineModel())
 
 
-async def test_a_record_from_before_readings_were_kept_says_so() -> None:
+async def test_a_record_from_before_readings_were_kept_says_so(tmp_path: Path) -> None:
+    begins = SessionOpened(
+        format_version=2, challenge={}, settings={}, model_sha256="", engine_version=""
+    )
+    store = SqliteStore.create(tmp_path / "record.db", session="old", clock=lambda: 1.0)
+    await store.append([Draft("organiser", begins, "open")])
+    await store.close()
+
     with pytest.raises(RecordError, match="before format 3") as refused:
-        await rerun_session(EXAMPLES / "first-ride")
+        await rerun_session(tmp_path)
 
     assert refused.value.code == "not_rerunnable"
+
+
+async def test_the_recorded_ride_is_done_again_to_the_same_hash() -> None:
+    store = SqliteStore.open_read_only(EXAMPLES / "first-ride" / RECORD)
+    recorded = list(store.events())
+    store.close_reader()
+
+    report = await rerun_session(EXAMPLES / "first-ride")
+
+    assert report.head_hash == recorded[-1].hash
+    assert report.events == len(recorded)
 
 
 @pytest.mark.parametrize(

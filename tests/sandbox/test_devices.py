@@ -11,6 +11,7 @@ from sandbox.job import JobSpec, Level
 from sandbox.local import LocalSandbox
 
 BASIC = {"null", "zero", "full", "random", "urandom", "tty", "ptmx"}
+ASKS = "import socket, sys; socket.socket(16, socket.SOCK_RAW, int(sys.argv[1]))"
 OPEN = "import os, sys; os.close(os.open(sys.argv[1], os.O_RDONLY | os.O_NONBLOCK))"
 
 
@@ -53,3 +54,27 @@ async def test_a_job_opens_the_devices_it_is_lent_and_no_other(
 
     assert codes == {0: 1, 1: 0}
     assert before == owner_and_mode(device)
+
+
+async def test_who_is_lent_a_device_may_list_interfaces_and_no_more(
+    device: Path, tmp_path: Path
+) -> None:
+    try:
+        sandbox = LocalSandbox(level="bubblewrap")
+    except SandboxUnavailable as error:
+        pytest.skip(str(error))
+
+    seen = {}
+    for lent in ((), (device,)):
+        for protocol in (0, 12):  # routes, and the tables of the firewall
+            spec = JobSpec(
+                job="asks",
+                argv=(sys.executable, "-c", ASKS, str(protocol)),
+                folder=tmp_path / f"lent{len(lent)}-{protocol}",
+                wall_seconds=20,
+                devices=lent,
+            )
+            result = await (await sandbox.start(spec)).result()
+            seen[len(lent), protocol] = result.exit_code
+
+    assert seen == {(0, 0): 1, (0, 12): 1, (1, 0): 0, (1, 12): 1}
