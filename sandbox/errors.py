@@ -128,7 +128,7 @@ class VerificationUnavailable(PacelineError):
     """Verification refuses to start; the ride goes on, and the operator sees why.
 
     Codes: `no_confinement`, `pool_missing`, `pool_readable`, `pool_unwritable`, `pool_revealed`,
-    `key_unusable`.
+    `key_unusable`, `remote_verification`.
     """
 
     exit_code = 5
