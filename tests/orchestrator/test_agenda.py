@@ -123,8 +123,8 @@ def test_early_in_a_ride_with_a_queue_one_full_run_is_not_enough() -> None:
 def test_no_promotion_is_opened_that_cannot_end_with_its_verification() -> None:
     runs = (full("a0001", 1.4), full("a0002", 1.5))
 
-    assert agenda(*runs, moment=Moment(990.0, 1000.0, 0.0)).record_step() is None
-    short = agenda(*runs, moment=Moment(990.0, 1000.0, 0.0), can_verify=False)
+    assert agenda(*runs, moment=Moment(994.0, 1000.0, 0.0)).record_step() is None
+    short = agenda(*runs, moment=Moment(994.0, 1000.0, 0.0), can_verify=False)
     assert told(short.record_step()) == ("a0002", "promotion")
 
 
