@@ -120,6 +120,7 @@ class Judge(NamedTuple):
             cache_folder=self.place.cache_folder,
             reference_file=self.reference_file,
             submission=code_folder(self.place, node),
+            places=self.place.places,
         )
 
 
