@@ -16,7 +16,6 @@ from orchestrator.imports.bucket_reader import MAX_FILES, BucketReader, Listed
 from orchestrator.settings import Settings, hub_endpoint, hub_token
 from sandbox.errors import ConfigError
 from sandbox.hub import DEFAULT_ENDPOINT, Hub, opened_hub
-from sandbox.hub_account import bucket_names
 
 T = TypeVar("T")
 
@@ -26,7 +25,7 @@ async def opened_bucket(name: str, settings: Settings) -> AsyncIterator["HubBuck
     """Open the bucket `ORG/NAME`; made, private, when it is missing.
 
     Raises:
-        ConfigError: `no_token`, `hub_missing`.
+        ConfigError: `no_token`.
         HubRefused: `missing_scope` and whatever else the Hub says.
     """
     del settings
@@ -92,7 +91,7 @@ class HubBucket:
     def beside(self) -> dict[str, BucketReader]:
         """Return the buckets `NAME-AGENT` beside this one."""
         found: dict[str, BucketReader] = {}
-        for name in self._wait(bucket_names(self._hub)):
+        for name in self._wait(self._hub.bucket_names()):
             agent = name.removeprefix(f"{self._name}-")
             if agent != name and AGENT_NAME.fullmatch(agent):
                 found[agent] = HubBucket(self._hub, name, self._loop)

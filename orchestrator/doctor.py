@@ -28,7 +28,7 @@ MEMORY_BYTES = 2 << 30
 CACHE_BYTES = 4 << 30
 """Weight files of one default session, with room to spare."""
 TEMPORARY_BYTES = 100 << 20
-EXTRAS = {"llm": "litellm", "hub": "huggingface_hub", "gpu": "vllm"}
+EXTRAS = {"llm": "litellm", "gpu": "vllm"}
 
 
 class Finding(NamedTuple):

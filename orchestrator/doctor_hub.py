@@ -17,7 +17,6 @@ from sandbox.errors import PacelineError
 from sandbox.hf_jobs_launch import flavor_of
 from sandbox.hf_jobs_reap import list_live, list_orphans
 from sandbox.hub import DEFAULT_ENDPOINT, Hub, opened_hub
-from sandbox.hub_account import bucket_names, look_at_model
 from sandbox.hub_refusals import BUCKET_WRITE, JOB_WRITE
 from sandbox.hub_types import RemoteJob
 
@@ -86,12 +85,12 @@ async def _hardware(hub: Hub, name: str) -> str:
 
 
 async def _buckets(hub: Hub) -> str:
-    return f"may be listed: {len(await bucket_names(hub))} in {hub.namespace!r}"
+    return f"may be listed: {len(await hub.bucket_names())} in {hub.namespace!r}"
 
 
 async def _model(hub: Hub, name: str) -> str:
     repository, _, revision = name.partition("@")
-    await look_at_model(hub, repository, revision or "main")
+    await hub.look_at_model(repository, revision or "main")
     return f"{repository} may be read"
 
 

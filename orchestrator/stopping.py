@@ -55,7 +55,7 @@ async def cancel_jobs(folder: Path) -> tuple[str, ...]:
     """Cancel every live remote job of a session and return their ids.
 
     Raises:
-        ConfigError: `no_token`, `hub_missing`.
+        ConfigError: `no_token`.
         HubRefused: one could not be cancelled; run it again.
     """
     mark = read_mark(folder)

@@ -69,7 +69,7 @@ class Hub:
             most_wait_seconds: between two tries, whatever the server asks for.
 
         Raises:
-            ConfigError: `hub_missing` or `no_token`; the operator sees what to do.
+            ConfigError: `no_token`; the operator sees what to do.
         """
         if not token:
             raise ConfigError(
@@ -221,6 +221,23 @@ class Hub:
         )
         await self._call("delete from a bucket", BUCKET_WRITE, call)
 
+    # --- the account, for `doctor` and the mirror of boards
+
+    async def bucket_names(self) -> tuple[str, ...]:
+        """Return the buckets of the namespace, as NAMESPACE/NAME."""
+
+        def listed() -> list[str]:
+            return [one.id for one in self._api.list_buckets(self.namespace, token=self._token)]
+
+        return tuple(sorted(await self._call("list buckets", BUCKET_READ, listed)))
+
+    async def look_at_model(self, repository: str, revision: str) -> None:
+        """Return if the account may read a model's repository: a gated one has to be asked for."""
+        call = functools.partial(
+            self._api.model_info, repository, revision=revision, token=self._token
+        )
+        await self._call(f"read the model {repository!r}", BUCKET_READ, call)
+
     def _of(self, job_id: str) -> dict[str, str]:
         return {"job_id": job_id, "namespace": self.namespace, "token": self._token}
 
@@ -294,14 +311,7 @@ async def opened_hub(token: str | None, namespace: str, **options: Any) -> Async
 @functools.cache
 def _library(answer_seconds: float) -> SimpleNamespace:
     """Load huggingface_hub, quietened, with an end to every wait."""
-    try:
-        import huggingface_hub.utils  # noqa: PLC0415  # loaded when first used
-    except ImportError:
-        raise ConfigError(
-            "HF Jobs need the package huggingface_hub, which is not installed",
-            code="hub_missing",
-            hint="pip install 'huggingface_hub>=1.33,<3'",
-        ) from None
+    import huggingface_hub.utils  # noqa: PLC0415  # loaded when first used
 
     utils: Any = huggingface_hub.utils
 

@@ -117,7 +117,7 @@ def _from_hub(name: str, _sha256: str, cache_folder: Path) -> Path:
             code="bad_model_source",
         )
     try:
-        from huggingface_hub import hf_hub_download  # noqa: PLC0415 - an optional extra
+        from huggingface_hub import hf_hub_download  # noqa: PLC0415 - not where jobs run elsewhere
     except ImportError:
         raise ConfigError(
             f"fetching 'hub:{name}' needs huggingface_hub, which is not installed",

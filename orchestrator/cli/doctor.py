@@ -59,12 +59,9 @@ def _machine(challenge: str, wanted: str, *, fixes: bool) -> None:
 
 
 def _hub(rules: "Challenge", settings: "Settings", *, fixes: bool) -> "list[Finding]":
-    """Look at the account of the Hub, where there is a token and a client to look with."""
+    """Look at the account of the Hub, where there is a token."""
     import asyncio
-    from importlib.util import find_spec
 
-    if find_spec("huggingface_hub") is None:
-        return []
     from orchestrator.doctor_hub import examine_hub, reap
 
     async def look() -> "list[Finding]":

@@ -1,13 +1,14 @@
 """HTTP for the fake Hub: reads requests, writes answers. Knows no routes."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
-class Exchange(BaseHTTPRequestHandler):
+class Exchange(BaseHTTPRequestHandler, ABC):
     """One request and its answer; a subclass says which in `respond`."""
 
     protocol_version = "HTTP/1.1"
@@ -16,9 +17,9 @@ class Exchange(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
         """Say nothing on standard error."""
 
+    @abstractmethod
     def respond(self) -> None:
         """Answer the request."""
-        raise NotImplementedError
 
     def handle_one_request(self) -> None:
         """Take a client that left for what it is."""
