@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -77,3 +78,7 @@ async def until_running(served: FakeHub, count: int = 1) -> None:
     async with asyncio.timeout(10):
         while sum(job.stage == "RUNNING" for job in served.jobs()) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+def remote(folder: Path) -> Any:
+    return json.loads((folder / "remote.json").read_text())
