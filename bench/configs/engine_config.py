@@ -5,11 +5,14 @@ Knows no lever of any engine.
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import rfc8785
 
 from bench.frozen import Frozen
+from sandbox.errors import ConfigError
+
+T = TypeVar("T", bound="EngineConfig")
 
 
 class EngineConfig(Frozen):
@@ -57,3 +60,19 @@ class EngineConfig(Frozen):
         whole: list[Any] = [self.model_dump(mode="json"), engine_version, model_sha256]
         whole += [dict(files)] if files else []
         return hashlib.sha256(rfc8785.dumps(whole)).hexdigest()[:16]
+
+
+def narrowed(config: EngineConfig, kind: type[T]) -> T:
+    """Return `config`, for code that knows the levers of one engine only.
+
+    Raises:
+        ConfigError: it is another engine's; whoever chose the engine sees it.
+    """
+    if not isinstance(config, kind):
+        raise ConfigError(
+            f"engine {config.engine!r}: this needs a config of"
+            f" {kind.model_fields['engine'].default!r}",
+            code="other_engine",
+            hint="name an engine that fits the challenge",
+        )
+    return config

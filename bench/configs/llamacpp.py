@@ -4,9 +4,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from bench.configs.engine_config import EngineConfig
+from bench.configs.engine_config import EngineConfig, narrowed
 from bench.frozen import Frozen
-from sandbox.errors import ConfigError
 
 WeightFormat = Literal["shipped", "bf16", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
 """How a tensor is stored; `shipped` = the bytes of the published file, K-quants included."""
@@ -140,15 +139,5 @@ class LlamaCppConfig(EngineConfig):
 
 
 def as_llamacpp(config: EngineConfig) -> LlamaCppConfig:
-    """Return `config`, for code that knows the levers of this engine only.
-
-    Raises:
-        ConfigError: it is another engine's; whoever chose the engine sees it.
-    """
-    if not isinstance(config, LlamaCppConfig):
-        raise ConfigError(
-            f"engine {config.engine!r}: this needs a config of 'llamacpp'",
-            code="other_engine",
-            hint="name an engine that fits the challenge",
-        )
-    return config
+    """Return `config`; see `narrowed`."""
+    return narrowed(config, LlamaCppConfig)

@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.configs.engine_config import EngineConfig
-from sandbox.errors import ConfigError
+from bench.configs.engine_config import EngineConfig, narrowed
 
 
 class OpenAiConfig(EngineConfig):
@@ -21,15 +20,5 @@ class OpenAiConfig(EngineConfig):
 
 
 def as_openai(config: EngineConfig) -> OpenAiConfig:
-    """Return `config`, for code that knows the levers of this engine only.
-
-    Raises:
-        ConfigError: it is another engine's; whoever chose the engine sees it.
-    """
-    if not isinstance(config, OpenAiConfig):
-        raise ConfigError(
-            f"engine {config.engine!r}: this needs a config of 'openai'",
-            code="other_engine",
-            hint="name an engine that fits the challenge",
-        )
-    return config
+    """Return `config`; see `narrowed`."""
+    return narrowed(config, OpenAiConfig)

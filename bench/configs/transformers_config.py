@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.configs.engine_config import EngineConfig
-from sandbox.errors import ConfigError
+from bench.configs.engine_config import EngineConfig, narrowed
 
 
 class TransformersConfig(EngineConfig):
@@ -26,15 +25,5 @@ class TransformersConfig(EngineConfig):
 
 
 def as_transformers(config: EngineConfig) -> TransformersConfig:
-    """Return `config`, for code that knows the levers of this engine only.
-
-    Raises:
-        ConfigError: it is another engine's; whoever chose the engine sees it.
-    """
-    if not isinstance(config, TransformersConfig):
-        raise ConfigError(
-            f"engine {config.engine!r}: this needs a config of 'transformers'",
-            code="other_engine",
-            hint="name an engine that fits the challenge",
-        )
-    return config
+    """Return `config`; see `narrowed`."""
+    return narrowed(config, TransformersConfig)

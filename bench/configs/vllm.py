@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bench.configs.engine_config import EngineConfig
+from bench.configs.engine_config import EngineConfig, narrowed
 from bench.frozen import Frozen
 from sandbox.errors import ConfigError
 
@@ -222,18 +222,8 @@ class VllmConfig(EngineConfig):
 
 
 def as_vllm(config: EngineConfig) -> VllmConfig:
-    """Return `config`, for code that knows the levers of this engine only.
-
-    Raises:
-        ConfigError: it is another engine's; whoever chose the engine sees it.
-    """
-    if not isinstance(config, VllmConfig):
-        raise ConfigError(
-            f"engine {config.engine!r}: this needs a config of 'vllm'",
-            code="other_engine",
-            hint="name an engine that fits the challenge",
-        )
-    return config
+    """Return `config`; see `narrowed`."""
+    return narrowed(config, VllmConfig)
 
 
 def _names_in(data: Any) -> Iterator[str]:

@@ -6,13 +6,9 @@ Landlock the process is confined before the first line of it runs.
 """
 
 import contextlib
-import http.client
-import json
-import os
 import re
 import select
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.confinement import ROOT, engine_reach, link_code
+from bench.engines.http_line import HttpLine, Lost
 from sandbox import landlock
 from sandbox.confined import confined_argv
 from sandbox.errors import JobError, JobTimeout
@@ -34,8 +31,6 @@ SOCKET_NAME = "s.sock"
 """In the server's working folder; xllamacpp takes a host name that ends so for a Unix socket."""
 _ERROR_TAIL_CHARACTERS = 1500
 _SECONDS_TO_DIE = 1
-_IDLE_SECONDS = 2
-"""The server drops a connection after 5 idle seconds: open a new one well before."""
 
 
 class ServerProcess:
@@ -71,7 +66,7 @@ class ServerProcess:
         """
         self._folder = Path(tempfile.mkdtemp(prefix="paceline-"))
         self._peak_bytes: int | None = None
-        self._connection = _UnixConnection(self._folder / SOCKET_NAME, request_seconds)
+        self._line = HttpLine(self._folder / SOCKET_NAME, request_seconds=request_seconds)
         (self._folder / "params.json").write_text(params)
         is_confined = (landlock.abi() if landlock_abi is None else landlock_abi) > 0
         self._takes_network = takes_network
@@ -90,15 +85,9 @@ class ServerProcess:
             JobTimeout: no answer in time; the process is of no further use.
         """
         try:
-            status, text = self._connection.post(path, json.dumps(body, separators=(",", ":")))
-        except TimeoutError:
-            raise JobTimeout(
-                f"no answer from the engine within {self._connection.timeout} s",
-                code="engine_request_timeout",
-            ) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise self._death(repr(error)) from error
-        return _json_object(status, text)
+            return self._line.post(path, body)
+        except Lost as error:
+            raise self._death(str(error)) from error
 
     @property
     def pid(self) -> int:
@@ -127,7 +116,7 @@ class ServerProcess:
         if self._process.poll() is None:
             self._process.kill()  # it holds nothing worth saving
         self._process.wait()
-        self._connection.close()  # last: another thread may read from it until the process ends
+        self._line.close()  # last: another thread may read from it until the process ends
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
@@ -195,43 +184,3 @@ class ServerProcess:
             if text:
                 return f"; its last messages: {text[-_ERROR_TAIL_CHARACTERS:]}"
         return ""
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket, kept alive."""
-
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path, self._used = path, 0.0
-
-    def post(self, path: str, body: str) -> tuple[int, bytes]:
-        """Return status and body of the reply."""
-        if time.monotonic() - self._used > _IDLE_SECONDS:
-            self.close()
-        self.request("POST", path, body)
-        response = self.getresponse()
-        text = response.read()
-        self._used = time.monotonic()
-        return response.status, text
-
-    def connect(self) -> None:
-        """Connect by way of the folder's descriptor: a socket's path has at most 107 bytes."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        folder = os.open(self._path.parent, os.O_PATH)
-        try:
-            self.sock.connect(f"/proc/self/fd/{folder}/{self._path.name}")
-        finally:
-            os.close(folder)
-
-
-def _json_object(status: int, text: bytes) -> dict[str, Any]:
-    try:
-        reply = json.loads(text)
-    except ValueError:
-        reply = None
-    if status != http.client.OK or not isinstance(reply, dict):
-        raise JobError(
-            f"the engine answered {text[:300]!r} with status {status}", code="engine_rubbish"
-        )
-    return reply

@@ -198,8 +198,8 @@ def test_a_context_that_cannot_fit_is_refused(engine: LlamaCppEngine) -> None:
 
 def test_an_idle_connection_is_no_death(engine: LlamaCppEngine) -> None:
     engine.generate(PROMPT, max_tokens=1)
-    engine._server._connection._used -= 60  # as if a minute had passed
-    engine._server._connection.sock.close()
+    engine._server._line._used -= 60  # as if a minute had passed
+    engine._server._line._connection.sock.close()
 
     assert len(engine.generate(PROMPT, max_tokens=1).token_ids) == 1
 
