@@ -152,11 +152,9 @@ def _lane(request: JobRequest) -> Any:
 
 
 def _device(request: JobRequest) -> str:
-    """Return the device that `request` is timed on: each GPU is a lane of its own."""
+    """Return the device that `request` is timed on."""
     place = request.places.vllm if request.places else None
-    if place is None or request.config.engine != "vllm":
-        return "cpu"
-    return f"gpu{place.environment.get('CUDA_VISIBLE_DEVICES', '0')}"
+    return place.lane if place and request.config.engine == "vllm" else "cpu"
 
 
 def _table(request: JobRequest, outcome: JobOutcome) -> Iterable[str]:

@@ -44,6 +44,11 @@ class VllmPlace(PythonPlace):
     load_format: Literal["auto", "dummy"] = "auto"
     """dummy: random weights, so that speed is real and text is not."""
 
+    @property
+    def lane(self) -> str:
+        """Name of the device, for the machine-wide lock: each GPU is timed apart."""
+        return f"gpu{self.environment.get('CUDA_VISIBLE_DEVICES', '0')}"
+
 
 class OpenAiPlace(Frozen):
     """How an endpoint is reached that somebody else runs."""

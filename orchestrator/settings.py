@@ -70,11 +70,6 @@ class Settings(BaseSettings):
     """Show tracebacks."""
     engine_places: Path | None = None
     """TOML file that says where engines are that are not ours; see docs/engines.md."""
-    vllm_python: Path | None = None
-    """Interpreter that has vLLM and transformers, for `--target local-gpu`, where no such file
-    says more."""
-    vllm_site: Path | None = None
-    """Folder of packages put before that interpreter's own, where vLLM lies apart."""
     hub_namespace: str = ""
     """User or organisation that owns and pays what `--target hf-jobs` rents."""
     hub_bucket: str = ""

@@ -22,7 +22,6 @@ from orchestrator.target_names import TargetName
 from sandbox.errors import ConfigError, VerificationUnavailable
 from sandbox.job import Sandbox
 
-GPU_LANE = "gpu0"
 HUB_LANE = "hub"
 FAKE_FOLDER = "-fake-hub"
 """Beside the cache folder, which jobs of this machine own; each process has its own place there,
@@ -86,28 +85,23 @@ def places_of(settings: Settings) -> EnginePlaces | None:
     Raises:
         ConfigError: `bad_places`; the operator sees it.
     """
-    if settings.engine_places is not None:
-        return read_places(settings.engine_places.expanduser().absolute())
-    if settings.vllm_python is None:
-        return None
-    python, site = settings.vllm_python.expanduser(), settings.vllm_site
-    return EnginePlaces(
-        vllm=VllmPlace(python=python, site=site), transformers=PythonPlace(python=python, site=site)
-    )
+    file = settings.engine_places
+    return None if file is None else read_places(file.expanduser().absolute())
 
 
 def _local(settings: Settings, *, gpu: bool) -> Target:
     places = places_of(settings)
-    if gpu and (places is None or places.vllm is None):
+    vllm = places.vllm if places else None
+    if gpu and vllm is None:
         raise ConfigError(
-            "--target local-gpu needs a Python that has vLLM, and no variable names one",
+            "--target local-gpu needs a Python that has vLLM, and nothing says where one is",
             code="no_engine",
-            hint="Set PACELINE_VLLM_PYTHON to its interpreter; docs/engines.md says how to get it",
+            hint="Set PACELINE_ENGINE_PLACES to a file as in docs/engines.md",
         )
 
     def seat(_folder: Path, _challenge: Challenge, parts: Parts) -> Parts:
         code = tuple(dict.fromkeys((*parts.code, *_roots(places))))
-        device = GPU_LANE if gpu else parts.device
+        device = vllm.lane if gpu and vllm else parts.device
         lent = _accelerators() if gpu else ()
         return parts._replace(device=device, places=places, code=code, devices=lent)
 

@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.challenge_files import load_challenge
+from bench.configs.engine_config import EngineConfig
 from bench.configs.llamacpp import LlamaCppConfig
+from bench.configs.vllm import VllmConfig
 from sandbox.local import LocalSandbox
-from tests.builders import make_attempt, make_opened
+from tests.builders import make_attempt, make_measured, make_opened
 from tests.orchestrator.tiny_race import tiny_challenge, tiny_job, write_challenge
 from tools.job_request import job_request
 from tools.jobs import Workplace, end_unrun, run_job
@@ -28,10 +32,11 @@ class Job:
         self.place = place
 
     async def request(self, batch_tokens: int = 99, *, attempt: str = "a0001") -> tuple[Node, Run]:
-        config = LlamaCppConfig(batch_tokens=batch_tokens)
+        return await self.propose(LlamaCppConfig(batch_tokens=batch_tokens), attempt)
+
+    async def propose(self, config: EngineConfig, attempt: str = "a0001") -> tuple[Node, Run]:
         await self.recorder.append("ann", make_attempt(attempt, config=config), key=attempt)
-        node = self.recorder.projection.lineage.nodes[attempt]
-        return await self.ask(node)
+        return await self.ask(self.recorder.projection.lineage.nodes[attempt])
 
     async def ask(self, node: Node, stage: Any = "screen") -> tuple[Node, Run]:
         request = job_request(node, stage, session="s", challenge=self.place.challenge)
@@ -112,6 +117,33 @@ async def test_a_broken_guardrail_makes_the_attempt_invalid(job: Job) -> None:
     node = job.recorder.projection.lineage.nodes["a0001"]
 
     assert (node.verdict, node.verdict_reason) == ("invalid", "perplexity_above_cap")
+
+
+@pytest.mark.parametrize(("speed", "is_plausible"), [(44.0, True), (400.0, False)])
+async def test_what_paper_says_of_a_speed_is_evidence_and_no_ruling(
+    job: Job, speed: float, is_plausible: bool
+) -> None:
+    outcome = make_measured(baseline_tokens_per_second=speed, perplexity=2.3, stage="screen")
+    written = outcome.model_dump_json()
+    script = "import pathlib, sys; pathlib.Path(sys.argv[1], 'result.json').write_text(sys.argv[2])"
+    job.place = job.place._replace(
+        challenge=load_challenge("gemma-4-e4b-a10g").challenge,
+        command=lambda request: (sys.executable, "-c", script, str(request.parent), written),
+    )
+    await job.run(*await job.propose(VllmConfig()))
+    ruled = (await job.recorder.store.read(0))[-1].payload
+
+    assert (ruled.kind, ruled.verdict) == ("verdict_given", "pending")
+    assert ruled.evidence["roofline"]["plausible"] is is_plausible
+    assert 44 < ruled.evidence["roofline"]["suspect_above_tokens_per_second"] < 60
+
+
+async def test_paper_knows_nothing_of_what_a_cpu_does_here(job: Job) -> None:
+    await job.run(*await job.request())
+    ruled = (await job.recorder.store.read(0))[-1].payload
+
+    assert ruled.kind == "verdict_given"
+    assert "roofline" not in ruled.evidence
 
 
 async def test_a_screen_never_overrules_a_full_run(job: Job) -> None:

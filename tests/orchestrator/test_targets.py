@@ -17,7 +17,7 @@ from orchestrator.session import run_session
 from orchestrator.session_folder import CHALLENGE, read_toml
 from orchestrator.settings import Settings
 from orchestrator.stopping import cancel_jobs
-from orchestrator.targets import GPU_LANE, opened_target, price_of
+from orchestrator.targets import opened_target, price_of
 from sandbox import levels
 from sandbox.errors import ConfigError, HubRefused
 from sandbox.fake_hub import FakeHub
@@ -50,19 +50,24 @@ def test_an_option_that_was_not_typed_is_not_in_the_record() -> None:
 
 
 async def test_a_gpu_is_another_lane_with_an_engine_in_a_python_of_its_own(tmp_path: Path) -> None:
-    settings = Settings(vllm_python=tmp_path / "venv/bin/python", vllm_site=tmp_path / "site")
+    file = tmp_path / "places.toml"
+    file.write_text(
+        f'[vllm]\npython = "{tmp_path}/venv/bin/python"\nsite = "{tmp_path}/site"\n'
+        'environment = { CUDA_VISIBLE_DEVICES = "1" }\n'
+    )
+    settings = Settings(engine_places=file)
     parts = hub_parts(tmp_path)
     async with opened_target("local-gpu", settings) as target:
         found = target.seat(tmp_path, tiny_challenge(), parts)
 
-    assert found.device == GPU_LANE
+    assert found.device == "gpu1"
     assert found.places is not None
     assert found.places.vllm is not None
     assert {tmp_path / "venv", tmp_path / "site"} <= set(found.code)
 
 
 MISSING = [
-    ("local-gpu", {}, "no_engine", "PACELINE_VLLM_PYTHON"),
+    ("local-gpu", {}, "no_engine", "PACELINE_ENGINE_PLACES"),
     ("hf-jobs", {"hub_image": IMAGE}, "no_namespace", "PACELINE_HUB_NAMESPACE"),
     ("hf-jobs", {"hub_namespace": "me"}, "no_image", "PACELINE_HUB_IMAGE"),
     ("hf-jobs", {"hub_namespace": "me", "hub_image": IMAGE}, "no_token", "HF_TOKEN"),
