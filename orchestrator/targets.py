@@ -6,7 +6,7 @@ at a time per session, on all targets. Knows sandboxes and settings; knows no gr
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,15 +116,22 @@ def _accelerators() -> tuple[Path, ...]:
 def _roots(places: EnginePlaces | None) -> list[Path]:
     """Return what a job has to read of other Pythons: their environments, and packages apart."""
     known = [one for one in (places.vllm, places.transformers) if one] if places else []
-    found = [path for one in known for path in (_environment(one.python), one.site) if path]
+    found = [path for one in known for path in _environments(one.python)]
+    found += [one.site for one in known if one.site]
     more = [path for one in known for path in one.readable]
     built = [places.vllm.checkpoints] if places and places.vllm and places.vllm.checkpoints else []
     return [*found, *more, *built]
 
 
-def _environment(python: Path) -> Path:
-    """Return the folder of an interpreter's environment: its library lies there."""
-    return python.absolute().parent.parent
+def _environments(python: Path) -> list[Path]:
+    """Return the folder of an interpreter, and of the one its environment was made from."""
+    folder = python.absolute().parent.parent
+    found = [folder]
+    with suppress(OSError):
+        said = (folder / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
+        pairs = [line.partition("=") for line in said]
+        found += [Path(value.strip()).parent for name, _, value in pairs if name.strip() == "home"]
+    return [one for one in found if one != one.parent]  # of /bin/python3 that would be everything
 
 
 # --- the Hub and its fake

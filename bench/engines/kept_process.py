@@ -29,6 +29,8 @@ _TELLING = re.compile(
 _TELLING_LINES = 4
 """The first ones: a server's own death is the last of a chain that began in a child of it."""
 _LINE_CHARACTERS = 300
+_KEPT_CHARACTERS = 30_000
+"""Of the log, for people: a start that fails takes the traces of several processes."""
 _SECONDS_TO_END = process_keeper.GRACE_SECONDS + 10
 
 
@@ -155,9 +157,13 @@ class KeptProcess:
         )
 
     def last_words(self) -> str:
-        """Return the lines that tell most of why, and the end of what it wrote."""
+        """Return the lines that tell most of why, and the end of what it wrote.
+
+        More of it goes to standard error, which a job keeps beside its result.
+        """
         with contextlib.suppress(OSError):
             text = self.log.read_text(errors="replace").strip()
+            sys.stderr.write(text[-_KEPT_CHARACTERS:] + "\n")
             told = dict.fromkeys(
                 line.strip()[-_LINE_CHARACTERS:] for line in _TELLING.findall(text)
             )

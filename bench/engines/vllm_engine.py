@@ -5,7 +5,9 @@ file. What a lever does to the command line is `bench.vllm_options`; how the ser
 `bench.engines.vllm_server`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from bench.artefacts.hf_folder import HfFolder
 from bench.configs.vllm import VllmConfig
@@ -17,6 +19,11 @@ from bench.engines.openai_client import OpenAiClient
 from bench.engines.python_probe import Probe
 from bench.engines.vllm_server import SERVED_NAME, VllmServer
 from sandbox.errors import JobError
+
+T = TypeVar("T")
+
+_SECONDS_TO_END = 5
+"""Of a server, once its engine has died."""
 
 
 class VllmEngine(CompletionsEngine):
@@ -80,6 +87,14 @@ class VllmEngine(CompletionsEngine):
     def lost(self, error: Lost) -> JobError:
         """Return the error with the server's last words."""
         return self._server.process.death(str(error))
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        try:
+            return super()._asked(question)
+        except JobError as error:  # the front of an engine that died answers once more, and ends
+            if error.code == "engine_rubbish" and self._server.process.wait(_SECONDS_TO_END):
+                raise self.lost(Lost(str(error))) from error
+            raise
 
     def close(self) -> None:
         """End the server and all its processes; safe to call twice."""

@@ -14,6 +14,7 @@ import os
 import signal
 import socketserver
 import sys
+import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -124,6 +125,12 @@ class Handler(BaseHTTPRequestHandler):
             sys.stderr.write("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate\n")
             sys.stderr.flush()
             os._exit(9)
+        if FAULT == "engine_dies":  # the front says so, and ends by and by
+            sys.stderr.write("RuntimeError: CUDA error: an illegal memory access\n")
+            sys.stderr.flush()
+            self.reply(500, b'{"error": {"message": "EngineCore encountered an issue."}}')
+            time.sleep(0.2)
+            os._exit(1)
         if FAULT == "wants_key" and self.headers["Authorization"] != "Bearer sesame":
             self.reply(401, b'{"error": "no key"}')
             return

@@ -130,6 +130,17 @@ def test_death_amid_a_request_is_told(start: Start, fault: str) -> None:
     assert code_of(lambda: engine.generate((5,), max_tokens=2)) == "engine_died"
 
 
+def test_an_engine_that_dies_behind_its_front_is_no_rubbish(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = start("engine_dies")
+    with pytest.raises(JobError, match="illegal memory access") as caught:
+        engine.generate((5,), max_tokens=2)
+
+    assert caught.value.code == "engine_died"
+    assert LOG.strip().splitlines()[-1] in capfd.readouterr().err, "a job keeps the log"
+
+
 def test_memory_is_recognised_in_cuda_s_words_and_in_vllm_s(start: Start) -> None:
     engine = start("dies")
     with pytest.raises(JobError) as amid:

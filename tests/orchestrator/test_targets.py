@@ -51,6 +51,8 @@ def test_an_option_that_was_not_typed_is_not_in_the_record() -> None:
 
 async def test_a_gpu_is_another_lane_with_an_engine_in_a_python_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "places.toml"
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv/pyvenv.cfg").write_text(f"home = {tmp_path}/python/bin\nversion = 3.12\n")
     file.write_text(
         f'[vllm]\npython = "{tmp_path}/venv/bin/python"\nsite = "{tmp_path}/site"\n'
         'environment = { CUDA_VISIBLE_DEVICES = "1" }\n'
@@ -63,7 +65,16 @@ async def test_a_gpu_is_another_lane_with_an_engine_in_a_python_of_its_own(tmp_p
     assert found.device == "gpu1"
     assert found.places is not None
     assert found.places.vllm is not None
-    assert {tmp_path / "venv", tmp_path / "site"} <= set(found.code)
+    assert {tmp_path / "venv", tmp_path / "python", tmp_path / "site"} <= set(found.code)
+
+
+async def test_a_python_of_the_system_does_not_open_the_whole_machine(tmp_path: Path) -> None:
+    file = tmp_path / "places.toml"
+    file.write_text('[vllm]\npython = "/bin/python3"\n')
+    async with opened_target("local-gpu", Settings(engine_places=file)) as target:
+        found = target.seat(tmp_path, tiny_challenge(), hub_parts(tmp_path))
+
+    assert Path("/") not in found.code
 
 
 MISSING = [
