@@ -4,6 +4,7 @@ Asked by running it once, in the environment the engine will have; imports nothi
 """
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,7 +76,7 @@ def probe(place: PythonPlace, package: str, environment: Mapping[str, str]) -> P
 
 def python_environment(place: PythonPlace, home: Path) -> dict[str, str]:
     """Return the variables of any server of `place`: nothing of ours, nothing from outside."""
-    return {
+    environment = {
         "PATH": f"{place.python.parent}:/usr/local/cuda/bin:/usr/local/bin:/usr/bin:/bin",
         **({"PYTHONPATH": str(place.site)} if place.site else {}),
         "HOME": str(home),
@@ -89,6 +90,16 @@ def python_environment(place: PythonPlace, home: Path) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         **place.environment,
     }
+    return environment | {"PATH": _searchable(environment["PATH"])}
+
+
+def _searchable(path: str) -> str:
+    """Return `path` without folders that a job's user may not search.
+
+    With one of them a program that is nowhere is "not permitted" instead of "not found", and torch
+    takes only the latter for an answer: it asks for nvcc.
+    """
+    return os.pathsep.join(one for one in path.split(os.pathsep) if os.access(one, os.X_OK))
 
 
 def python_reach(

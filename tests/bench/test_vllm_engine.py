@@ -185,6 +185,13 @@ def test_a_context_that_cannot_fit_is_refused_before_it_is_sent(start: Start) ->
     assert engine.logprobs((1, 2), ()) == ()
 
 
+def test_folders_that_cannot_be_searched_are_not_on_its_path(tmp_path: Path) -> None:
+    environment = {"PATH": f"/usr/bin:{tmp_path}/gone:{tmp_path}"}
+    place = VllmPlace(python=Path(sys.executable), environment=environment)
+
+    assert python_environment(place, tmp_path)["PATH"] == f"/usr/bin:{tmp_path}"
+
+
 def test_nothing_of_our_environment_reaches_it(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
