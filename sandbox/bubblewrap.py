@@ -25,8 +25,8 @@ SCRATCH_BYTES = 512 << 20
 """Cap of each, in memory."""
 _ROOT_KEEPS = ("SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN", "DAC_OVERRIDE", "FOWNER")
 """For the launcher, until the job is another user: who may become one, end and copy all of it."""
-
-
+_OPEN = ("--perms", "0755", "--dir")
+"""Makes a folder that everybody may search: those bubblewrap makes by itself are its user's."""
 _OURS = Path(__file__).parent
 
 
@@ -96,6 +96,7 @@ def _system(view: View) -> list[str]:
             options += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             options += ["--ro-bind", str(path), str(path)]
+    options += [*_OPEN, "/etc"]
     for path in (*OF_ETC, *(_OF_NETWORK if view.network else ())):
         options += ["--ro-bind-try", path, path]
     return options
@@ -132,14 +133,14 @@ def _is_covered(path: str, mounts: dict[str, list[str]]) -> bool:
 
 
 def _parents(mounts: list[str]) -> list[str]:
-    """Return options that make the folders above `mounts`: bubblewrap's own may be closed ones."""
+    """Return options that make the folders above `mounts`."""
     needed: dict[str, None] = {}
     for path in mounts:
         above = [str(folder) for folder in Path(path).parents]
         ends = [folder in {"/", "/tmp", *mounts} for folder in above].index(True)  # noqa: S108
         if above[ends] not in mounts:
             needed |= dict.fromkeys(reversed(above[:ends]))
-    return [part for path in needed for part in ("--perms", "0755", "--dir", path)]
+    return [part for path in needed for part in (*_OPEN, path)]
 
 
 def _paths(given: Iterable[Path]) -> list[str]:

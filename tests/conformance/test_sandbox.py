@@ -14,6 +14,7 @@ import pytest
 
 from sandbox import levels
 from sandbox.job import Isolation, JobResult, JobSpec, Level, Sandbox
+from sandbox.landlock import runtime_paths
 from sandbox.local import LocalSandbox
 from tests.hub.conftest import own_xet_cache  # noqa: F401 - a fixture
 from tests.hub.stand import stand
@@ -127,6 +128,15 @@ async def test_what_is_writable_can_be_written(sandbox: Sandbox, tmp_path: Path)
     result = await run(sandbox, make_spec(tmp_path, code, str(cache), writable=(cache,)))
 
     assert result.stdout == "written\n"
+
+
+async def test_the_systems_own_files_can_be_read(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The dynamic loader's list of libraries is one of them."""
+    code = "import sys; [open(one).close() for one in sys.argv[1:]]; print('read')"
+    files = [one for one in ("/etc/passwd", "/etc/ld.so.cache") if Path(one).exists()]
+    result = await run(sandbox, make_spec(tmp_path, code, *files, readable=runtime_paths()))
+
+    assert (result.stdout, result.stderr_tail) == ("read\n", "")
 
 
 async def test_nothing_is_inherited_from_our_environment(
