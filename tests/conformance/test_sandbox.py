@@ -38,6 +38,7 @@ SANDBOXES: dict[str, Callable[[Path], AbstractAsyncContextManager[Sandbox]]] = {
     "hf-jobs": hf_jobs,
 }
 WAIT = "import time; time.sleep(600)"
+ETC = [one for one in ("/etc/passwd", "/etc/ld.so.cache") if Path(one).exists()]
 
 
 @pytest.fixture(params=SANDBOXES)
@@ -133,8 +134,7 @@ async def test_what_is_writable_can_be_written(sandbox: Sandbox, tmp_path: Path)
 async def test_the_systems_own_files_can_be_read(sandbox: Sandbox, tmp_path: Path) -> None:
     """The dynamic loader's list of libraries is one of them."""
     code = "import sys; [open(one).close() for one in sys.argv[1:]]; print('read')"
-    files = [one for one in ("/etc/passwd", "/etc/ld.so.cache") if Path(one).exists()]
-    result = await run(sandbox, make_spec(tmp_path, code, *files, readable=runtime_paths()))
+    result = await run(sandbox, make_spec(tmp_path, code, *ETC, readable=runtime_paths()))
 
     assert (result.stdout, result.stderr_tail) == ("read\n", "")
 

@@ -108,12 +108,13 @@ def swapper(folder: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("swapper")
 def test_a_race_of_links_never_leads_outside(folder: Path) -> None:
-    seen = set()
-    for _ in range(1000):
+    seen, tries, both = set(), 0, {b"mine", b"unsafe_file"}
+    while tries < 1000 or (not both <= seen and tries < 100_000):  # a busy machine takes more
+        tries += 1
         try:
             seen.add(read_back(folder, "at/secret", max_bytes=100))
         except JobError as error:
             seen.add(error.code.encode())
 
     assert b"secret" not in seen
-    assert {b"mine", b"unsafe_file"} <= seen
+    assert both <= seen
