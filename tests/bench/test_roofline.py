@@ -1,5 +1,8 @@
 """The roofline against what was measured: which points it was fitted on, which it predicts."""
 
+import json
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -9,13 +12,14 @@ from bench.configs.llamacpp import LlamaCppConfig, WeightRecipe
 from bench.configs.openai_endpoint import OpenAiConfig
 from bench.configs.vllm import VllmConfig
 from bench.cost_model import bytes_per_token
-from bench.devices import A10G, DEVICES, Point, device_named, fit
+from bench.devices import A10G, DEVICES, H200, Point, device_named, fit
 from bench.model_shapes import GEMMA_3_270M, GEMMA_4_E4B, SHAPES, shape_of
 from bench.roofline import explain, is_plausible, most_plausible
 from bench.roofline_configs import ACCEPTED, Asked, asked_of, estimate_config, gate, parts_of
 from sandbox.errors import ConfigError
 
 E4B = Asked(GEMMA_4_E4B, A10G)
+POINTS = Path(__file__).parents[2] / "docs/gpu/e4b-points.jsonl"
 MEASURED = {
     "bf16": (VllmConfig(), 44.0),
     "int4 g32, bf16 head": (VllmConfig(patches=("int4_g32",)), 95.4),
@@ -142,7 +146,7 @@ def test_measured_acceptance_takes_the_place_of_the_published_one() -> None:
     ("fields", "term"),
     [
         ({"enforce_eager": True}, "eager launches"),
-        ({"compilation": {"cudagraph_mode": "NONE"}}, "eager launches"),
+        ({"compilation": {"cudagraph_mode": "NONE"}}, "launches without graphs"),
         ({"async_scheduling": False}, "scheduling"),
         ({"speculation": {"kind": "ngram"}}, "lookup"),
     ],
@@ -218,6 +222,27 @@ def test_the_gate_is_evidence_where_paper_knows_the_config_and_nothing_elsewhere
 
 
 # --- what is known
+
+
+def test_the_h200_is_the_line_through_what_was_measured_on_one() -> None:
+    rows = [json.loads(line) for line in POINTS.read_text().splitlines()]
+    body = sum(GEMMA_4_E4B.parts.values()) - GEMMA_4_E4B.parts["mlp"]
+    points = [
+        Point(
+            row["name"],
+            2 * (body + GEMMA_4_E4B.parts["mlp"] * row["width"] / 10_240),
+            1 / median(row["repeats"]),
+        )
+        for row in rows
+        if row["name"] in H200.fitted_on
+    ]
+    known = {"name", "nominal_gb_s", "memory_bytes", "model", "source"}
+    line = fit(points, **H200.model_dump(include=known))
+
+    assert line.effective_gb_s == pytest.approx(H200.effective_gb_s, rel=0.001)
+    assert line.fixed_ms == pytest.approx(H200.fixed_ms, rel=0.001)
+    for point in points:
+        assert 1 / H200.seconds(point.bytes_read) == pytest.approx(1 / point.seconds, rel=0.02)
 
 
 def test_shapes_and_devices_are_found_by_name() -> None:

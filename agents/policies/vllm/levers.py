@@ -141,7 +141,7 @@ _LOOKUP: dict[str, JsonValue] = {"speculation.kind": "ngram"}
 OPTIONS: tuple[Option, ...] = (
     Option("weights", {"quantization": "fp8"}, "half the bytes of the body, scaled at load"),
     Option("weights", {"quantization": "fp8_per_channel"}, "8 bits with a scale per channel"),
-    Option("weights", {"quantization": "int8_per_channel_weight_only"}, "8 bits, weights only"),
+    Option("weights", {"quantization": "fp8_per_block"}, "8 bits with a scale per block"),
     Option("weights", {"dtype": "float16"}, "the other 16 bits"),
     Option("guessing", {**_LOOKUP, "speculation.draft_tokens": 4}, "the prompt may hold the words"),
     Option("guessing", {**_LOOKUP, "speculation.draft_tokens": 2}, "a short lookup costs little"),
