@@ -85,14 +85,20 @@ class Roster:
     def apply(self, event: Event) -> None:
         """Take in an event that the projection contains already."""
         if event.kind == "job_ended":
-            pair = self._known.lineage.job(event.payload.job)
-            rider = self.riders.get(pair[1].requested_by) if pair else None
-            if rider is not None:
-                rider.outcome_seq, rider.fruitless = event.seq, 0
+            self._note_outcome(event)
         elif event.kind in {"attempt_proposed", "job_requested"} and event.actor in self.riders:
             rider = self.riders[event.actor]
             rider.attempts += event.kind == "attempt_proposed"
             rider.fruits += 1
+
+    def _note_outcome(self, event: Event) -> None:
+        pair = self._known.lineage.job(event.payload.job)
+        rider = self.riders.get(pair[1].requested_by) if pair else None
+        if rider is not None:
+            rider.outcome_seq, rider.fruitless = event.seq, 0
+        elif pair and not pair[0].parents:  # nobody knew before what a job takes, and what fits
+            for each in self.riders.values():
+                each.fruitless = 0
 
     def begin(self, name: str) -> None:
         """Note that a turn begins."""

@@ -128,6 +128,18 @@ def test_a_quiet_session_is_fruitless_only_when_everybody_gave_up(race: Race) ->
     assert race.roster.is_fruitless
 
 
+def test_turns_before_the_baseline_was_measured_do_not_count_as_fruitless(race: Race) -> None:
+    """Until then nobody knows what a job takes, so that none may seem to fit into the ride."""
+    race.add("organiser", make_attempt("a0000"))
+    race.add("organiser", make_request("a0000", stage="full"))
+    race.turns(*AGENTS, times=FRUITLESS_TURNS)
+    race.add("lane", make_ended("a0000"))
+    assert not race.roster.is_fruitless
+
+    race.turns(*AGENTS, times=FRUITLESS_TURNS)
+    assert race.roster.is_fruitless
+
+
 def test_busy_agents_are_never_due(race: Race) -> None:
     race.roster.begin("ann")
 
