@@ -29,7 +29,7 @@ from orchestrator.parts import (
     workplace,
 )
 from orchestrator.session_folder import locked
-from orchestrator.targets import is_rented, refuse_remote
+from orchestrator.targets import is_rented, refuse_remote, seated_here
 from sandbox.lane import device_lane
 from tools.board_flags import flags_of
 from tools.job_request import job_request
@@ -256,6 +256,7 @@ async def verify_session(
             verifications.refuse_unverifiable(known, challenge, attempt)
             if is_rented(folder):
                 parts = parts._replace(open_pool=refuse_remote)
+            parts = seated_here(opened.options.target, folder, challenge, parts)
             place = workplace(folder, challenge, parts)
             judge = await open_judge(recorder, chambers(folder, place, parts), tell=parts.tell)
             learn_key(recorder.redact, parts.settings)

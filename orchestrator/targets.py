@@ -68,6 +68,15 @@ async def opened_target(
             yield target
 
 
+def seated_here(name: TargetName | None, folder: Path, challenge: Challenge, parts: Parts) -> Parts:
+    """Return the parts with which a session of the target `name` verifies: on this machine.
+
+    Raises:
+        ConfigError: `no_engine`, `bad_places`; the operator sees it.
+    """
+    return _local(parts.settings, gpu=name == "local-gpu").seat(folder, challenge, parts)
+
+
 async def price_of(name: TargetName | None, settings: Settings) -> float | None:
     """Return what a device of the target costs now; None = as the challenge says. Changes nothing.
 

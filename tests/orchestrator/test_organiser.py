@@ -302,6 +302,18 @@ async def test_a_session_that_stands_still_is_verified_on_request(race: Race) ->
     assert "session_opened" not in heard  # what was told before is not told again
 
 
+async def test_verifying_on_request_knows_where_engines_are(race: Race, tmp_path: Path) -> None:
+    await race.run(FAST, verify=False)
+    file = tmp_path / "places.toml"
+    file.write_text('[vllm]\npython = "/opt/vllm/bin/python3"\n')
+    settings = race.parts.settings.model_copy(update={"engine_places": file})
+    parts = race.parts._replace(settings=settings)
+    await verify_session(race.session, attempt="a0001", on_event=None, parts=parts)
+    asked = race.folder.glob("private/sessions/*/jobs/a0001/*/request.json")
+
+    assert '"python": "/opt/vllm/bin/python3"' in next(asked).read_text()
+
+
 async def test_one_attempt_is_verified_on_request_and_again_after_a_flag(race: Race) -> None:
     await race.run(DOUBTFUL, FAST, verify=False)
     jobs = await verify_session(race.session, attempt="a0001", on_event=None, parts=race.parts)
