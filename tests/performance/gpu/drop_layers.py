@@ -1,10 +1,10 @@
 """Makes a drafter: the folder of a Gemma 3 model with only some of its layers.
 
-    python3 drop_layers.py MODEL_FOLDER OUT_FOLDER --layers 0,1,2,3,15,16
+    python3 drop_layers.py MODEL_FOLDER OUT_FOLDER --layers 5,11,17
 
 Run it with a Python that has torch and safetensors. What such a drafter guesses is as good as the
-layers that are left; it shares embedding, head and vocabulary with its target. Keep layers of one
-kind of attention: vLLM wants all of a drafter's in one group of its cache.
+layers that are left; it shares embedding, head and vocabulary with its target. Keep those of full
+attention: vLLM wants all of a drafter's layers in one group of its cache, and they are few.
 """
 
 import argparse
