@@ -96,7 +96,7 @@ class Roster:
         rider = self.riders.get(pair[1].requested_by) if pair else None
         if rider is not None:
             rider.outcome_seq, rider.fruitless = event.seq, 0
-        elif pair and not pair[0].parents:  # nobody knew before what a job takes, and what fits
+        elif pair:  # the organiser's: it held lane and money, and says what a job takes
             for each in self.riders.values():
                 each.fruitless = 0
 

@@ -128,8 +128,8 @@ def test_a_quiet_session_is_fruitless_only_when_everybody_gave_up(race: Race) ->
     assert race.roster.is_fruitless
 
 
-def test_turns_before_the_baseline_was_measured_do_not_count_as_fruitless(race: Race) -> None:
-    """Until then nobody knows what a job takes, so that none may seem to fit into the ride."""
+def test_turns_while_the_organisers_job_ran_do_not_count_as_fruitless(race: Race) -> None:
+    """It may hold all the money; and until the baseline's end nobody knows which job would fit."""
     race.add("organiser", make_attempt("a0000"))
     race.add("organiser", make_request("a0000", stage="full"))
     race.turns(*AGENTS, times=FRUITLESS_TURNS)
