@@ -47,7 +47,8 @@ class VllmPlace(PythonPlace):
     @property
     def lane(self) -> str:
         """Name of the device, for the machine-wide lock: each GPU is timed apart."""
-        return f"gpu{self.environment.get('CUDA_VISIBLE_DEVICES', '0')}"
+        device = self.environment.get("CUDA_VISIBLE_DEVICES", "0")
+        return f"gpu{device.replace('/', '-')}"  # of a part of a GPU (MIG) the name has slashes
 
 
 class OpenAiPlace(Frozen):

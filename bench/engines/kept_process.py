@@ -140,6 +140,7 @@ class KeptProcess:
                 if self.wait(_POLL_SECONDS):
                     raise self.death("it ended while loading")
                 if spent > limit:
+                    self._show_log()
                     raise JobTimeout(
                         f"the engine did not serve within {limit} s{self.last_words()}",
                         code="engine_start_timeout",
@@ -151,19 +152,16 @@ class KeptProcess:
     def death(self, what: str) -> JobError:
         """Return the error for a server that ended, with its last words."""
         self.wait(1)
+        self._show_log()
         return JobError(
             f"the engine died ({what}, exit status {self.exit_status}){self.last_words()}",
             code="engine_died",
         )
 
     def last_words(self) -> str:
-        """Return the lines that tell most of why, and the end of what it wrote.
-
-        More of it goes to standard error, which a job keeps beside its result.
-        """
+        """Return the lines that tell most of why, and the end of what it wrote."""
         with contextlib.suppress(OSError):
             text = self.log.read_text(errors="replace").strip()
-            sys.stderr.write(text[-_KEPT_CHARACTERS:] + "\n")
             told = dict.fromkeys(
                 line.strip()[-_LINE_CHARACTERS:] for line in _TELLING.findall(text)
             )
@@ -171,6 +169,12 @@ class KeptProcess:
             if text:
                 return "; its last messages: " + "\n".join(lines)
         return ""
+
+    def _show_log(self) -> None:
+        """Write the end of the log to standard error, which a job keeps beside its result."""
+        with contextlib.suppress(OSError):
+            text = self.log.read_text(errors="replace").strip()
+            sys.stderr.write(text[-_KEPT_CHARACTERS:] + "\n")
 
     def close(self) -> None:
         """End it and all below; safe to call twice, and from another thread."""

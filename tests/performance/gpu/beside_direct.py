@@ -21,9 +21,11 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
+from bench.challenge import Challenge
 from bench.challenge_files import load_challenge
+from bench.configs.engine_config import EngineConfig
 from bench.configs.vllm import as_vllm
-from bench.engine_places import VllmPlace, read_places
+from bench.engine_places import EnginePlaces, VllmPlace, read_places
 from bench.engine_sources import open_source
 from bench.engines.engine import Engine
 
@@ -92,7 +94,7 @@ def main() -> None:
     direct = Direct(places.vllm, direct_options(given.model, config.model_dump(), places.vllm))
     try:
         ready = direct.answer()["ready_seconds"]  # two starts at once would count each other
-        with harness_engine(given.challenge, given.cache, given.places) as engine:
+        with harness_engine(challenge, config, places, given.cache.resolve()) as engine:
             rounds = list(in_turns(engine, direct, given.rounds))
             start_seconds = getattr(engine, "start_seconds", {})
     finally:
@@ -115,14 +117,13 @@ def direct_options(model: str, levers: dict[str, Any], place: VllmPlace) -> dict
 
 
 @contextmanager
-def harness_engine(challenge: str, cache: Path, places: Path) -> Iterator[Engine]:
-    """Start the challenge's baseline as a job does."""
-    loaded = load_challenge(challenge)
-    source = open_source(
-        "vllm", loaded.challenge, cache_folder=cache.resolve(), seed=0, places=read_places(places)
-    )
+def harness_engine(
+    challenge: Challenge, config: EngineConfig, places: EnginePlaces, cache: Path
+) -> Iterator[Engine]:
+    """Start `config` as a job does."""
+    source = open_source("vllm", challenge, cache_folder=cache, seed=0, places=places)
     try:
-        engine = source.prepare(loaded.challenge.baseline, "baseline", public_ids=())()
+        engine = source.prepare(config, "baseline", public_ids=())()
         try:
             yield engine
         finally:

@@ -22,10 +22,10 @@ from typing import Any
 from bench.challenge_files import load_challenge
 from bench.config import apply_changes
 from bench.engine_places import EnginePlaces, read_places
-from bench.engine_sources import open_source
 from bench.engines.engine import Engine
 from sandbox.errors import PacelineError
 from sandbox.lane import device_lane
+from tests.performance.gpu.beside_direct import harness_engine
 
 PROMPTS, WARM_UP = 6, 2
 
@@ -60,22 +60,15 @@ def measured(
     rules = loaded.challenge
     prompts = [one.token_ids or () for one in loaded.prompts[:PROMPTS]]
     config = apply_changes(rules.baseline, point["changes"])
-    source = open_source("vllm", rules, cache_folder=cache, seed=0, places=places)
-    try:
-        engine = source.prepare(config, "baseline", public_ids=())()
-        try:
-            output = rules.protocol.output_tokens
-            for prompt in prompts[:WARM_UP]:
-                engine.generate(prompt, max_tokens=output)
-            seconds = [[served(engine, one, output) for one in prompts] for _ in range(repeats)]
-            return summary(seconds, output) | {
-                "start_seconds": getattr(engine, "start_seconds", {}),
-                "peak_memory_bytes": engine.peak_memory_bytes(),
-            }
-        finally:
-            engine.close()
-    finally:
-        source.close()
+    output = rules.protocol.output_tokens
+    with harness_engine(rules, config, places, cache) as engine:
+        for prompt in prompts[:WARM_UP]:
+            engine.generate(prompt, max_tokens=output)
+        seconds = [[served(engine, one, output) for one in prompts] for _ in range(repeats)]
+        return summary(seconds, output) | {
+            "start_seconds": getattr(engine, "start_seconds", {}),
+            "peak_memory_bytes": engine.peak_memory_bytes(),
+        }
 
 
 def served(engine: Engine, prompt: Sequence[int], output_tokens: int) -> float:
