@@ -15,9 +15,11 @@ from agents.policies.spaces import KITS, kit_of
 from agents.policies.vllm import ideas
 from agents.policies.vllm.levers import OPTIONS, PATCHES
 from agents.policies.vllm.space import VllmSpace, ordered
+from bench.challenge_files import load_challenge
 from bench.config import apply_changes, parse_config
 from bench.configs.openai_endpoint import OpenAiConfig
-from bench.configs.vllm import PatchName, VllmConfig
+from bench.configs.vllm import PatchName, VllmConfig, as_vllm
+from bench.vllm_options import check
 from sandbox.errors import ModelError
 from tests.agents.policy_scene import introduce_all, measure, scene
 from tests.agents.riding import World, a_world, default_riders, e4b_challenge, ride
@@ -51,6 +53,26 @@ def found(world: World, policy: str, **keys: Any) -> list[Any]:
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda one: str(dict(one.changes)))
 def test_every_option_is_a_lever_of_the_config(option: Any) -> None:
     assert apply_changes(VllmConfig(), option.changes) != VllmConfig()
+
+
+@pytest.mark.parametrize("challenge", ["gemma-4-e4b-a10g", "gemma-270m-gpu"])
+@pytest.mark.parametrize(
+    "option", [one for one in OPTIONS if not one.paper_only], ids=lambda one: str(dict(one.changes))
+)
+def test_a_real_engine_refuses_no_option(challenge: str, option: Any) -> None:
+    baseline = load_challenge(challenge).challenge.baseline
+    config = apply_changes(baseline, option.changes)
+
+    check(as_vllm(config), version="0.26.0", device=None)
+
+
+@pytest.mark.parametrize("option", [one for one in OPTIONS if one.family == "guessing"])
+def test_one_way_of_guessing_leaves_nothing_of_another(option: Any) -> None:
+    lookup = next(one.changes for one in OPTIONS if one.changes.get("speculation.kind") == "ngram")
+
+    over_lookup = apply_changes(apply_changes(VllmConfig(), lookup), option.changes)
+
+    assert over_lookup == apply_changes(VllmConfig(), option.changes)
 
 
 def test_every_patch_is_known_to_the_riders() -> None:

@@ -9,7 +9,7 @@ from random import Random
 from pydantic import JsonValue
 
 from agents.policies.scene import BASELINE, Idea, Ideas, Scene
-from agents.policies.vllm.levers import DRAFT_LENGTHS, OPTIONS, PATCHES, Family, Option, Patch
+from agents.policies.vllm.levers import DRAFT_LENGTHS, MTP, OPTIONS, PATCHES, Family, Option, Patch
 from agents.policies.vllm.space import ordered
 from bench.config import diff
 from bench.configs.vllm import PatchName, VllmConfig, as_vllm
@@ -99,7 +99,7 @@ def _lengths(parent: Node, config: VllmConfig) -> Iterable[Idea]:
         changes: dict[str, JsonValue] = {"speculation.draft_tokens": drafts}
         why = f"{drafts} guesses a step"
         if config.speculation.kind != "mtp":
-            changes["speculation.kind"] = "mtp"
+            changes |= MTP
             changes["patches"] = ordered([*config.patches, "mtp_mixed_heads"])
             why += " by the family's drafter, on a nightly build"
         yield Idea(parent.attempt, changes, why)

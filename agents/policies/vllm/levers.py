@@ -137,7 +137,18 @@ class Option(NamedTuple):
     """Needs a drafter or a patched build that only sessions on paper have."""
 
 
-_LOOKUP: dict[str, JsonValue] = {"speculation.kind": "ngram"}
+_LOOKUP: dict[str, JsonValue] = {
+    "speculation.kind": "ngram",
+    "speculation.prompt_lookup_min": 2,
+    "speculation.prompt_lookup_max": 4,
+}
+MTP: Mapping[str, JsonValue] = {
+    "speculation.kind": "mtp",
+    "speculation.prompt_lookup_min": None,
+    "speculation.prompt_lookup_max": None,
+}
+"""The family's own drafter; what a lookup was told goes with it."""
+
 OPTIONS: tuple[Option, ...] = (
     Option("weights", {"quantization": "fp8"}, "half the bytes of the body, scaled at load"),
     Option("weights", {"quantization": "fp8_per_channel"}, "8 bits with a scale per channel"),
@@ -147,7 +158,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("guessing", {**_LOOKUP, "speculation.draft_tokens": 2}, "a short lookup costs little"),
     Option(
         "guessing",
-        {"speculation.kind": "mtp", "speculation.draft_tokens": 4},
+        {**MTP, "speculation.draft_tokens": 4},
         "the family's published drafter, as the recipes have it",
         paper_only=True,
     ),
