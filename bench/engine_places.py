@@ -35,8 +35,6 @@ class PythonPlace(Frozen):
 class VllmPlace(PythonPlace):
     """Where vLLM is installed."""
 
-    cache_folder: Path | None = None
-    """Of compiled graphs and kernels, shared by all launches; None = below the job's cache."""
     checkpoints: Path | None = None
     """Folder of the folders that a config may name as `built:NAME`."""
     memory_share: float = Field(default=1.0, gt=0, le=1)

@@ -4,6 +4,7 @@ Knows how their weights are found and they are started; knows no prompt and no r
 folders: named by the challenge, or made of its GGUF file.
 """
 
+import os
 import re
 import tempfile
 import time
@@ -83,7 +84,7 @@ class VllmSource(_FolderSource):
         own = as_vllm(config)
         check(own, version=self._found.version, device=self._device)
         folder, drafter = self._weights(own), self._drafter(own)
-        place, found, cache = self._place, self._found, self._cache_folder / "vllm"
+        place, found, cache = self._place, self._found, _compiled(self._cache_folder)
         return lambda: VllmEngine(
             own, place, found, folder=folder, drafter=drafter, cache_folder=cache
         )
@@ -188,3 +189,12 @@ def _no_place(engine: str) -> ConfigError:
         code="missing_engine",
         hint="Name its Python in a file of places, --places FILE (docs/engines.md)",
     )
+
+
+def _compiled(cache_folder: Path) -> Path:
+    """Return the folder of graphs and kernels, one for each user that engines run as.
+
+    What root's engine makes a job's user may not change, so a ride beside a verification would
+    fail; and the engine of a verification should run no code that a job left.
+    """
+    return cache_folder / "vllm" / f"user-{os.geteuid()}"

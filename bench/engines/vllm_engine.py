@@ -50,7 +50,7 @@ class VllmEngine(CompletionsEngine):
             found: from `probe`.
             folder: the weights.
             drafter: the drafter's folder, where the config names one.
-            cache_folder: of what is compiled, where `place` names none.
+            cache_folder: of what is compiled.
             is_counted: see `CompletionsEngine`.
 
         Raises:
@@ -67,7 +67,7 @@ class VllmEngine(CompletionsEngine):
             found,
             model=folder.path,
             drafter=drafter,
-            cache_folder=place.cache_folder or cache_folder,
+            cache_folder=cache_folder,
         )
         self.start_seconds = self._server.start_seconds
         self._line = HttpLine(self._server.socket, request_seconds=place.request_seconds)

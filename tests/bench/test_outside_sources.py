@@ -1,5 +1,6 @@
 """Where `vllm`, `transformers` and `openai` come from, and what is said where they are missing."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench.configs.transformers_config import TransformersConfig
 from bench.configs.vllm import VllmConfig
 from bench.engine_places import EnginePlaces, PythonPlace, VllmPlace
 from bench.engine_sources import EngineName, EngineSource, open_source
+from bench.engines.vllm_engine import VllmEngine
 from sandbox.errors import ConfigError
 from tests.bench.openai_stand import install_stand
 from tests.bench.tiny_model import write_tiny_model
@@ -60,6 +62,24 @@ def test_a_gguf_file_is_served_as_a_folder(
     assert engine.artefact_bytes > 100_000
     engine.close()
     source.close()
+
+
+@pytest.mark.enable_socket
+def test_what_one_user_compiles_is_not_another_s(
+    challenge: Challenge, place: VllmPlace, tmp_path: Path
+) -> None:
+    """A ride beside root's verification died of what root had written in the folder of both."""
+    source = opened("vllm", challenge, tmp_path, EnginePlaces(vllm=place))
+    engine = source.prepare(VllmConfig(), "candidate", public_ids=())()
+    assert isinstance(engine, VllmEngine)
+    (pid, *_) = engine._server.process.pids()
+    seen = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    engine.close()
+    source.close()
+
+    folder = tmp_path / "vllm" / f"user-{os.geteuid()}"
+    assert f"TRITON_CACHE_DIR={folder}/triton" in seen
+    assert folder.is_dir()
 
 
 def test_vllm_without_a_place_is_said(challenge: Challenge, tmp_path: Path) -> None:
