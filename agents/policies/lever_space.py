@@ -28,9 +28,6 @@ class LeverSpace(Protocol):
 
     levers: tuple[str, ...]
     """Paths worth telling in a digest when nobody touched them."""
-    shares_among_racers: bool
-    """Whether only who proposes counts when attempts are shared out fairly. A ride of llama.cpp
-    still counts everybody, as recorded rides do, and so ends by itself after some 100 attempts."""
     fitted_means: str
     """What a config did that is fitted, after its attempt's name."""
     fitted_question: str

@@ -72,16 +72,14 @@ def is_my_turn(scene: Scene, rng: Random) -> bool:
     mine = len(scene.survey.attempts.get(scene.agent, ()))
     if scene.keys.budget is not None and mine >= scene.keys.budget:
         return False
-    if mine > len(scene.lineage.nodes) / _sharing(scene, riders) + 1:
+    if mine > len(scene.lineage.nodes) / _racers(scene) + 1:
         return False  # others have ridden less at the front
     eagerness = _EAGERNESS * (2 if scene.keys.policy == "recombiner" else 1)
     return rng.random() < eagerness * slots / riders and has_time(scene, "screen", ahead=ahead)
 
 
-def _sharing(scene: Scene, riders: int) -> int:
-    """Return how many riders share the front."""
-    if not scene.space.shares_among_racers:
-        return riders
+def _racers(scene: Scene) -> int:
+    """Return how many riders share the front: who only reads and replicates takes nothing of it."""
     racers = [agent for agent in scene.survey.introduced if scene.survey.attempts.get(agent)]
     return max(1, len(racers))
 

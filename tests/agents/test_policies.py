@@ -11,7 +11,7 @@ from agents.policies.evidence import Evidence
 from agents.policies.llamacpp import pruner, quantiser, tuner
 from agents.policies.llamacpp.physics import GEMMA, SMOLLM, megabytes_per_token, shape_of
 from agents.policies.llamacpp.space import LlamaCppSpace
-from agents.policies.pacing import has_time, promising
+from agents.policies.pacing import has_time, is_my_turn, promising
 from bench.config import apply_changes
 from bench.configs.llamacpp import LlamaCppConfig
 from tests.agents.policy_scene import ASCII, FITTED, introduce_all, measure, scene
@@ -170,6 +170,26 @@ async def test_an_honest_leader_deserves_a_full_beside_a_faster_fitted_one(world
     node = promising(scene(world))
     assert node is not None
     assert node.attempt == honest
+
+
+async def test_who_only_talks_has_no_share_of_the_front(world: World) -> None:
+    await introduce_all(world)
+    for threads in (2, 3, 4):
+        await measure(world, {"threads": threads})
+    await measure(world, {"poll": 0})
+
+    assert is_my_turn(scene(world), Random(1))
+
+
+async def test_who_rides_has_a_fair_share_of_the_front(world: World) -> None:
+    await introduce_all(world)
+    await measure(world, {"poll": 0}, agent="bob")
+    for batch in (64, 128, 256, 1024):
+        await measure(world, {"batch_tokens": batch})
+    await measure(world, {"poll": 1})
+
+    assert not is_my_turn(scene(world), Random(1))
+    assert is_my_turn(scene(world, agent="bob"), Random(1))
 
 
 @pytest.mark.parametrize(("seconds_left", "expected"), [(None, True), (60.0, True), (20.0, False)])

@@ -59,7 +59,6 @@ class LlamaCppSpace:
         "poll",
         "batch_tokens",
     )
-    shares_among_racers = False
     fitted_means = "keeps the tokens of the public text it is scored on."
     fitted_question = (
         "Only private text can say what it is worth; what does a keep-set cost that never "

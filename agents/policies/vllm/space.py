@@ -45,7 +45,6 @@ class VllmSpace:
         "enforce_eager",
         "patches",
     )
-    shares_among_racers = True
     fitted_means = "was warmed up with the very prompts it is timed on."
     fitted_question = "Only private prompts can say what it is worth; how fast is it without that?"
     fitted_answer = "replays the public prompts before it is timed"
