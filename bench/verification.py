@@ -102,6 +102,11 @@ class Verification(Frozen):
     seed: int
 
     @property
+    def tests_run(self) -> int:
+        """How many tests had something to look at."""
+        return sum(finding.status != "not_run" for finding in self.findings)
+
+    @property
     def failed(self) -> tuple[TestName, ...]:
         """Names of the failed tests, in the order they ran; empty = it passed."""
         return tuple(finding.test for finding in self.findings if finding.status == "failed")

@@ -14,7 +14,7 @@ from orchestrator import promotions, verifications
 from orchestrator.duties import Moment, Wish, expected_seconds, full_duty
 from orchestrator.verifications import Examination
 from tools.record.events import PromotionOpened
-from tools.record.lineage import Lineage
+from tools.record.lineage import Lineage, Node
 from tools.record.projection import Projection
 
 LANE_SHARE = 0.45
@@ -57,14 +57,7 @@ class Agenda(NamedTuple):
             return wish
         if known.records.open is not None:
             return promotions.fresh_wish(known, self.moment, challenge)
-        if not self._may_promote():
-            return None
-        own = (
-            node
-            for node in promotions.contenders(known, challenge)
-            if promotions.copied_from(known.lineage, node) is None
-        )
-        best = next(own, None)
+        best = self._contender()
         return promotions.opening(known, challenge, best) if best else None
 
     def examination(self) -> Wish | None:
@@ -95,11 +88,22 @@ class Agenda(NamedTuple):
         first = next(iter(due), None)
         return Wish(first.node, "private", first.purpose) if first else None
 
-    def _may_promote(self) -> bool:
-        if self._record_seconds() > self.moment.seconds_left:
-            return False
-        is_idle = not self.known.lineage.live_jobs()
-        return promotions.may_begin(self.known, self.moment, is_idle=is_idle)
+    def _contender(self) -> Node | None:
+        """Return who is to be promoted, if that and a verification still due end in time."""
+        known, left = self.known, self.moment.seconds_left
+        is_idle = not known.lineage.live_jobs()
+        may_begin = promotions.may_begin(known, self.moment, is_idle=is_idle)
+        if self._launches_seconds() > left or not may_begin:
+            return None
+        own = (
+            node
+            for node in promotions.contenders(known, self.challenge)
+            if promotions.copied_from(known.lineage, node) is None
+        )
+        best = next(own, None)
+        if best is None or best.verdict == "valid" or self._record_seconds() <= left:
+            return best
+        return None
 
     def _has_verified(self) -> bool:
         """Return whether who holds the record is verified, or cannot be."""
@@ -111,8 +115,10 @@ class Agenda(NamedTuple):
 
     def _record_seconds(self) -> float:
         """Return how long a promotion takes, with the verification that follows it."""
-        launches = self.challenge.promotion.launches * self._expected("fresh")
-        return launches + (self._expected("private") if self.can_verify else 0.0)
+        return self._launches_seconds() + (self._expected("private") if self.can_verify else 0.0)
+
+    def _launches_seconds(self) -> float:
+        return self.challenge.promotion.launches * self._expected("fresh")
 
     def _expected(self, stage: Stage) -> float:
         return expected_seconds(self.known.lineage, stage, challenge=self.challenge)

@@ -41,7 +41,7 @@ def of_verification(known: Projection, attempt: str, found: Verification) -> Mes
     """Return the notice of a passed verification."""
     speed = f" at {found.speed.speedup:.2f}x the baseline" if found.speed else ""
     body = (
-        f"{attempt} is verified{speed} on private texts: {len(found.findings)} tests, none failed."
+        f"{attempt} is verified{speed} on private texts: {found.tests_run} tests, none failed."
         " Its receipt is in the session's folder."
     )
     return _notice(known, body, attempt)

@@ -57,7 +57,7 @@ def urgent(known: Projection) -> Iterator[Examination]:
 
 
 def leisurely(known: Projection, audited: Collection[str]) -> Iterator[Examination]:
-    """Yield suspects, the fastest five, and attempts that the chain's hash picked.
+    """Yield suspects, the fastest five if over the baseline, and whom the chain's hash picked.
 
     Also who held the record once and was never verified: a fallback must find it examined.
     """
@@ -67,9 +67,10 @@ def leisurely(known: Projection, audited: Collection[str]) -> Iterator[Examinati
             yield Examination(node, "suspect")
     full = [n for n in lineage.nodes.values() if n.parents and n.counts and n.best_stage == "full"]
     full.sort(key=lambda node: -(node.estimate or 0.0))
+    fast = [node for node in full[:TOP] if (node.estimate or 0.0) > 1]
     held = [node for node in full if node.attempt in known.records.history]
     chosen = [node for node in lineage.nodes.values() if node.attempt in audited and node.counts]
-    for purpose, nodes in (("record", held), ("top_five", full[:TOP]), ("audit", chosen)):
+    for purpose, nodes in (("record", held), ("top_five", fast), ("audit", chosen)):
         yield from (Examination(node, purpose) for node in nodes if is_unexamined(node))
 
 
@@ -111,7 +112,7 @@ def acquittal(node: Node) -> tuple[str, VerdictGiven] | None:
     job, found = node.verifications[-1]
     if found.failed or any(r.by == VERIFIER and r.verification == found for r in node.rulings):
         return None
-    evidence: dict[str, JsonValue] = {"job": job, "tests": len(found.findings)}
+    evidence: dict[str, JsonValue] = {"job": job, "tests": found.tests_run}
     if found.speed is not None:
         evidence["private_speedup"] = found.speed.speedup
     verdict = VerdictGiven(

@@ -20,6 +20,7 @@ from tests.builders import (
     make_request,
     make_run,
     make_session,
+    make_verdict,
     make_verification,
 )
 from tests.orchestrator.tiny_race import tiny_challenge
@@ -128,6 +129,17 @@ def test_no_promotion_is_opened_that_cannot_end_with_its_verification() -> None:
     assert told(short.record_step()) == ("a0002", "promotion")
 
 
+def test_a_verified_contender_needs_time_for_its_launches_alone() -> None:
+    passed = Draft("organiser", make_verdict("a0002", "valid", by="verifier"), "verdict/a0002")
+    runs = (full("a0001", 1.4), full("a0002", 1.5), examined("a0002", 2), [passed])
+
+    assert told(agenda(*runs, moment=Moment(994.0, 1000.0, 0.0)).record_step()) == (
+        "a0002",
+        "promotion",
+    )
+    assert agenda(*runs, moment=Moment(1000.0, 1000.0, 0.0)).record_step() is None
+
+
 def test_an_open_promotion_asks_for_launch_after_launch() -> None:
     step = agenda(full("a0001", 1.5), [opened("a0001")], fresh_launch("a0001", 2, 5.0)).next_step()
 
@@ -197,7 +209,9 @@ def test_when_records_are_settled_the_fastest_and_the_audited_are_examined() -> 
     runs = (full("a0001", 1.005), full("a0002", 1.001, stage="screen"))
     step = agenda(*runs, audited=("a0002",)).examination()
     only = agenda(runs[1], audited=("a0002",)).examination()
+    slower = agenda(full("a0001", 0.95)).examination()
 
+    assert slower is None
     assert step
     assert (step.node.attempt, step.purpose) == ("a0001", "top_five")
     assert only
