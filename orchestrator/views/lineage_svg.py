@@ -21,7 +21,7 @@ MOST_LABELLED_ROWS = 120
 """Above this many rows the nodes become dots: a taller picture is not read label by label."""
 TALLEST_PX = 8000.0
 NARROWEST_PX = 880.0
-"""Room for the whole legend."""
+"""Room for a title."""
 HEAD_PX = 74.0
 FOOT_PX = 46.0
 MARGIN_PX = 24.0
@@ -52,7 +52,9 @@ def lineage_svg(lineage: Lineage, *, title: str, simulated: bool = False) -> str
     rows = 1 + max((place.row for place in places.values()), default=0)
     columns = 1 + max((place.column for place in places.values()), default=0)
     geometry = _geometry(rows)
-    width = max(NARROWEST_PX, 2 * MARGIN_PX + columns * geometry.column_pitch)
+    legend = _legend_keys(lineage, tree)
+    wanted = (columns * geometry.column_pitch, sum(key.width for key in legend))
+    width = max(NARROWEST_PX, 2 * MARGIN_PX + max(wanted))
     height = HEAD_PX + rows * geometry.row_pitch + FOOT_PX
     parts = [
         *_opening(width, height, title=title, subtitle=_subtitle(lineage, tree, simulated)),
@@ -60,7 +62,7 @@ def lineage_svg(lineage: Lineage, *, title: str, simulated: bool = False) -> str
         *_edges(tree, places, geometry),
         *_nodes(lineage, tree, places, geometry),
         "</g>",
-        *_legend(lineage, tree, height),
+        *_legend(legend, height),
         "</svg>\n",
     ]
     return "\n".join(parts)
@@ -206,21 +208,36 @@ def _tip(node: Node) -> str:
     )
 
 
-def _legend(lineage: Lineage, tree: Family, height: float) -> Iterable[str]:
+class Key(NamedTuple):
+    """One entry of the legend."""
+
+    mark: str
+    words: str
+
+    @property
+    def width(self) -> float:
+        """Pixels it takes, the space after it included."""
+        return 40 + 6.2 * len(self.words)
+
+
+def _legend_keys(lineage: Lineage, tree: Family) -> list[Key]:
     present = {look_of(node) for node in lineage.nodes.values()}
-    y = height - 20
     boxes = [
-        (_BOX_KEY.format(look=look), words) for look, words in LEGEND.items() if look in present
+        Key(_BOX_KEY.format(look=look), words) for look, words in LEGEND.items() if look in present
     ]
-    lines = [(_LINE_KEY.format(line="best"), "way to the best")] * bool(tree.best_path)
-    lines += [(_LINE_KEY.format(line="side"), "further parent")] * bool(tree.side_edges)
-    x = MARGIN_PX
-    for key, words in [*boxes, *lines, (_RING_KEY, "record when measured")]:
+    lines = [Key(_LINE_KEY.format(line="best"), "way to the best")] * bool(tree.best_path)
+    lines += [Key(_LINE_KEY.format(line="side"), "further parent")] * bool(tree.side_edges)
+    return [*boxes, *lines, Key(_RING_KEY, "record when measured")]
+
+
+def _legend(keys: Iterable[Key], height: float) -> Iterable[str]:
+    x, y = MARGIN_PX, height - 20
+    for key in keys:
         yield (
-            f'<g transform="translate({x:.1f} {y:.1f})">{key}'
-            f'<text class="soft" x="24">{words}</text></g>'
+            f'<g transform="translate({x:.1f} {y:.1f})">{key.mark}'
+            f'<text class="soft" x="24">{key.words}</text></g>'
         )
-        x += 40 + 6.2 * len(words)
+        x += key.width
 
 
 _BOX_KEY = '<g class="node {look}"><rect class="box" y="-9" width="18" height="11" rx="3"/></g>'

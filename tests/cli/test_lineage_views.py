@@ -3,6 +3,7 @@
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,11 @@ from orchestrator.views.lineage_svg import lineage_svg
 from orchestrator.views.lineage_tree import lineage_tree
 from tests.cli.race import folded, many_attempts, proposed, race
 from tools.record.lineage import Lineage
+from tools.record.projection import Projection
+from tools.record.sqlite_store import SqliteStore
 
 SVG = "{http://www.w3.org/2000/svg}"
+RIDE = Path(__file__).parents[2] / "examples/first-ride"
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,18 @@ def large() -> Lineage:
 
 def drawn(root: ET.Element) -> list[str]:
     return [one.attrib["data-attempt-id"] for one in root.iter() if "data-attempt-id" in one.attrib]
+
+
+def test_the_whole_legend_is_in_the_picture() -> None:
+    """The recorded ride has nearly every look there is, and few columns."""
+    store = SqliteStore.open_read_only(RIDE / "record.db")
+    root = ET.fromstring(lineage_svg(Projection.of(store.events()).lineage, title="ride"))
+    store.close_reader()
+    *_, last = (one for one in root if one.attrib.get("transform"))
+    left = float(last.attrib["transform"].removeprefix("translate(").split()[0])
+
+    assert last[-1].text == "record when measured"
+    assert left + 24 + 6.2 * len(last[-1].text) < float(root.attrib["width"])
 
 
 def test_a_merge_is_drawn_once_and_pointed_to_from_its_other_parent(lineage: Lineage) -> None:
