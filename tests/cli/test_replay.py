@@ -91,5 +91,5 @@ def test_other_rules_are_told_and_come_as_json(paceline: Paceline) -> None:
     )
 
     assert "the better score counts at once" in said.stdout
-    assert data["counts"]["flips"] == 3
+    assert data["counts"]["flips"] == 2
     assert data["records_now"][0]["attempt"] == "a0001"
