@@ -55,7 +55,7 @@ class Perplexity(Frozen):
 
 
 class KeptCheck(Frozen):
-    """How many public targets lie outside the kept vocabulary, scored in this stage or not."""
+    """How many targets lie outside the kept vocabulary, scored in this job or not."""
 
     targets: int
     missing: int

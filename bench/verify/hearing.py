@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bench.measurement import Sample
+from bench.measurement import KeptCheck, Sample
 from bench.pairs import Prompt
 from bench.perplexity import LogProbs
 from bench.verification import PrivatePerplexity, PrivateSpeed, Regret, TestName
@@ -51,6 +51,8 @@ class Hearing:
             launch.ids(text)  # now, for later the reference is busy
         self.scored: LogProbs = ()
         """What the candidate said of the private targets."""
+        self.kept: KeptCheck | None = None
+        """Of all drawn texts, where its vocabulary is a reduced one."""
         self.samples: tuple[Sample, ...] = ()
         self.served: list[Answer] = []
         """To the long private prompts."""

@@ -2,6 +2,7 @@
 
 import math
 
+from bench.measurement import KeptCheck
 from bench.perplexity import LogProbs, Targets, make_targets
 from bench.verification import PrivatePerplexity
 from bench.verify.evidence import ONE_SIDED, Part
@@ -32,6 +33,7 @@ def ask_candidate(hearing: Hearing) -> None:
         engine = launch.candidate.engine
         answers = [engine.logprobs(one.context, one.targets) for one in _targets(hearing).passages]
     hearing.scored = tuple(one for passage in answers for one in passage)
+    hearing.kept = _kept(hearing)
 
 
 def ask_reference(hearing: Hearing) -> list[float]:
@@ -63,14 +65,31 @@ def _targets(hearing: Hearing) -> Targets:
     return every.between(0, min(hearing.launch.rule.perplexity_tokens, every.total()))
 
 
+def _kept(hearing: Hearing) -> KeptCheck | None:
+    """Look up every drawn text in a reduced vocabulary: more targets than are scored, for nothing.
+
+    Of a keep-set fitted to the public text 240 scored targets let one in four pass.
+    """
+    launch, engine = hearing.launch, hearing.launch.candidate.engine
+    if not engine.config.has_reduced_vocabulary:
+        return None
+    every = make_targets([launch.passage(text) for part in hearing.texts for text in part])
+    asked = [one for passage in every.passages for one in passage.targets]
+    return KeptCheck(targets=len(asked), missing=engine.lacks(asked))
+
+
 def _judge_missing(hearing: Hearing) -> None:
+    hearing.add(_missing(hearing, len(hearing.scored), hearing.scored.count(None)))
+    if kept := hearing.kept:
+        part = _missing(hearing, kept.targets, kept.missing)
+        hearing.add(part._replace(measure="missing_drawn"))
+
+
+def _missing(hearing: Hearing, total: int, missing: int) -> Part:
     cap = hearing.launch.loaded.challenge.guardrail.missing_target_share_cap
-    total, missing = len(hearing.scored), hearing.scored.count(None)
     by_chance = max(most_by_chance(total, cap) / total - cap, 0.0)
-    said = f"{missing} of {total}"
-    hearing.add(
-        Part("missing_targets", missing / total, "share", limit=cap, noise=by_chance, detail=said)
-    )
+    said, share = f"{missing} of {total}", missing / total
+    return Part("missing_targets", share, "share", limit=cap, noise=by_chance, detail=said)
 
 
 def _judge_perplexity(hearing: Hearing, reference: list[float]) -> None:

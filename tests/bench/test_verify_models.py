@@ -85,3 +85,16 @@ def test_a_keep_set_fitted_to_the_public_text_fails_at_once(folder: Path) -> Non
     assert found is not None
     assert found.failed[0] == "missing_targets"
     assert {one.status for one in found.findings[2:]} == {"not_run"}
+
+
+def test_a_keep_set_is_looked_up_in_every_drawn_text(folder: Path) -> None:
+    """Of the forty scored targets it lacks one, as an honest one might."""
+    larger: Changes = {"weights.vocabulary": {"strategy": "public_text", "size": 16_384}}
+    found = judge(folder, larger).verification
+
+    assert found is not None
+    assert found.failed[0] == "missing_targets"
+    assert found.findings[0].detail == (
+        "missing_targets 0.025 <= 0.005 (noise 0.02): 1 of 40; "
+        "missing_drawn 0.05556 <= 0.005 (noise 0.0102): 11 of 198"
+    )
