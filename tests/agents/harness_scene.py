@@ -100,6 +100,18 @@ async def descendants_with(program: str) -> list[int]:
         await asyncio.sleep(0.01)
 
 
+async def written(folder: Path, name: str) -> str:
+    """Wait until somebody wrote a file called `name` below `folder`; return what."""
+    while True:
+        if text := _text_below(folder, name):
+            return text
+        await asyncio.sleep(0.01)
+
+
+def _text_below(folder: Path, name: str) -> str:
+    return "".join(one.read_text() for one in folder.rglob(name))
+
+
 def _program_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()

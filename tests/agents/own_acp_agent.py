@@ -128,8 +128,6 @@ def try_out(tools: Tools) -> None:
                 arguments = {"body": f"post {n}", "type": "chat"}
                 tools.send("tools/call", {"name": "post_message", "arguments": arguments})
             say(str([tools.receive()["isError"] for _ in range(3)].count(False)))
-        case "late":
-            tools.send("tools/call", {"name": "post_message", "arguments": {"body": "late"}})
         case "asks":
             say(f"{may_i('mcp__paceline__post_message')} {may_i('rm -rf /')}")
         case "looks":
@@ -168,6 +166,9 @@ def main() -> None:
             case _:
                 continue
         tell({"id": request["id"], "result": result})
+        if MANNER == "late" and turn:  # its turn is over
+            answer = tools.call("post_message", body="late")
+            Path("answer.txt").write_text(answer["code"])
 
 
 if __name__ == "__main__":

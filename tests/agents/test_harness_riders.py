@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import landlock, processes
-from tests.agents.harness_scene import Scene, a_scene, descendants_with, own, replies
+from tests.agents.harness_scene import Scene, a_scene, descendants_with, own, replies, written
 from tools.record.events import ModelReplied, ToolCall
 
 ROOT = Path(__file__).parents[2]
@@ -118,10 +118,12 @@ async def test_an_unknown_tool_is_refused_with_the_nearest_and_the_turn_goes_on(
 
 
 async def test_a_call_after_the_turn_is_never_done(scene: Scene) -> None:
-    await scene.turn(own("acp", "late"))
-    events = await scene.turn(own("acp", "late"), turn=1)
+    events = await scene.turn(own("acp", "late"))
+    answer = await asyncio.wait_for(written(scene.folder, "answer.txt"), 20)
+    events += await scene.turn(own("acp", "late"), turn=1)
 
-    assert "late" not in [e.payload.body for e in events if e.kind == "message_posted"]
+    assert answer == "turn_over"
+    assert "message_posted" not in [event.kind for event in events]
 
 
 async def test_calls_beyond_the_limit_are_refused_and_it_may_end_its_turn(scene: Scene) -> None:
